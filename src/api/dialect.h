@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLB_DIALECT_H
+#define CLB_DIALECT_H
+
+#include "../core/chat.h"
+#include "../core/event.h"
+#include "../core/json.h"
+#include "../core/text.h"
+
+/**
+ * A dialect is one vendor's API on the wire: JSON to chat, events to bytes. It
+ * knows no driver, no HTTP and no descriptor.
+ */
+
+/** An answer under way. */
+typedef struct clb_reply_t {
+    apr_pool_t *pool;
+    const clb_chat_t *chat;
+    const char *id;              /**< of the answer, as the dialect names it */
+    apr_int64_t created;         /**< seconds since 1970 */
+    clb_buf_t out;               /**< bytes to send; the sender empties it */
+    clb_buf_t text;              /**< the answer so far, if not streamed */
+    clb_buf_t reasoning;
+    clb_usage_t usage;
+    clb_stop_e stop;
+    const char *head;            /**< the dialect's own: start of each chunk */
+} clb_reply_t;
+
+typedef struct clb_dialect_t {
+    const char *name;
+    const char *id_prefix;
+    /** Read a request; chat->asked stays NULL if it names no model.
+     *  @return APR_SUCCESS, or APR_EGENERAL with @a error set */
+    apr_status_t (*parse)(clb_chat_t *chat, const clb_json_t *body,
+                          clb_error_t *error);
+    /** What comes before the first event of a stream. */
+    void (*begin)(clb_reply_t *reply);
+    /** TEXT, REASONING or STOP as stream bytes; STOP ends the stream. */
+    void (*event)(clb_reply_t *reply, const clb_event_t *event);
+    /** An error in a stream that has begun: it must not look complete. */
+    void (*error)(clb_reply_t *reply, const clb_error_t *error);
+    /** The whole answer as one JSON text. */
+    void (*whole)(clb_reply_t *reply);
+    /** An error as the body of a response. */
+    void (*error_body)(clb_buf_t *out, const clb_error_t *error);
+} clb_dialect_t;
+
+extern const clb_dialect_t clb_openai_chat;
+extern const clb_dialect_t clb_openai_completions;
+
+/** An empty reply to @a chat in @a pool. */
+clb_reply_t *clb_reply_create(const clb_dialect_t *dialect,
+                              const clb_chat_t *chat, const char *unique,
+                              apr_pool_t *pool);
+
+#endif

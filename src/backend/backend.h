@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLB_BACKEND_H
+#define CLB_BACKEND_H
+
+#include <apr_pools.h>
+#include <apr_tables.h>
+#include <apr_time.h>
+
+struct clb_driver_t;
+
+/** How many processes stand ready before a request comes. */
+typedef enum clb_warm_e {
+    CLB_WARM_UNSET,
+    CLB_WARM_NONE,        /**< none: a request starts its own */
+    CLB_WARM_PERIODIC,    /**< min, replaced when older than refresh */
+    CLB_WARM_PERSISTENT,  /**< max, always */
+    CLB_WARM_ADAPTIVE     /**< between min and max, by recent demand */
+} clb_warm_e;
+
+typedef struct clb_warm_t {
+    clb_warm_e mode;
+    int min;
+    int max;
+    apr_interval_time_t refresh;  /**< oldest age of an idle process */
+} clb_warm_t;
+
+typedef enum clb_reuse_e {
+    CLB_REUSE_UNSET,
+    CLB_REUSE_NONE,
+    CLB_REUSE_LINES
+} clb_reuse_e;
+
+/** A variable of a CLI's environment. */
+typedef struct clb_var_t {
+    const char *name;
+    const char *value;            /**< NULL = the content of file */
+    const char *file;
+} clb_var_t;
+
+/** A login of a backend: a home of its own and more environment. */
+typedef struct clb_account_t {
+    const char *name;
+    const char *home;             /**< NULL = below the state directory */
+    apr_array_header_t *env;      /**< of clb_var_t */
+} clb_account_t;
+
+/** A CLI as configured. Lives in the configuration pool; read only after. */
+typedef struct clb_backend_t {
+    const char *name;
+    const struct clb_driver_t *driver;
+    const char *program;          /**< absolute path */
+    const char *home;             /**< of accounts that name none, or NULL */
+    apr_array_header_t *args;     /**< of const char *, after the driver's */
+    apr_array_header_t *env;      /**< of clb_var_t */
+    apr_array_header_t *models;   /**< of const char *: names and patterns */
+    apr_array_header_t *accounts; /**< of clb_account_t, never empty */
+    clb_reuse_e reuse;
+    clb_warm_t warm;
+    int slots;                    /**< 0 = switched off, -1 = as the total */
+    int id;                       /**< its place in the shared table */
+} clb_backend_t;
+
+/** 1 if @a model is one of the backend's names (exact) or patterns (* ?). */
+int clb_backend_serves(const clb_backend_t *backend, const char *model);
+
+/** 1 if @a model has a wildcard, so that it names no one model. */
+int clb_model_is_pattern(const char *model);
+
+/**
+ * The backend for @a model: one that lists the very name, else the first with
+ * a pattern for it. @return NULL when there is none
+ */
+const clb_backend_t *clb_backend_route(const apr_array_header_t *backends,
+                                       const char *model);
+
+#endif

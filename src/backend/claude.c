@@ -1,0 +1,631 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The driver for Claude Code: `claude -p` with JSON lines both ways and its
+ * control protocol. One process serves one conversation: only the first
+ * `initialize` counts, so warming must not send one. All of it was measured
+ * with 2.1.197 and 2.1.329.
+ */
+#include "driver.h"
+
+#include "../core/json.h"
+
+#include <apr_strings.h>
+#include <math.h>
+#include <string.h>
+
+/* Request ids of our control requests. */
+#define ID_VERSION "w0"
+#define ID_WARMED "w1"
+
+typedef struct claude_t {
+    apr_uint32_t turn;       /* next of the chat's turns to write */
+    apr_uint32_t started;    /* a message_start was seen */
+    apr_uint32_t spoke;      /* text was streamed */
+    apr_uint32_t reasoned;   /* a stop reason was seen */
+    apr_uint32_t failure;    /* clb_error_e named by a line before `result` */
+    apr_uint32_t stop;       /* clb_stop_e of message_delta */
+    apr_int64_t resets_at;   /* end of a used-up window, seconds since 1970 */
+    clb_usage_t usage;
+} claude_t;
+
+static const char *const argv[] = {
+    "-p", "--input-format", "stream-json", "--output-format", "stream-json",
+    "--verbose", "--include-partial-messages", "--tools", "",
+    "--strict-mcp-config", "--setting-sources", "",
+    "--no-session-persistence", "--disable-slash-commands",
+    "--agent", "bridge", "--max-turns", "1", NULL
+};
+
+static const char *const env[] = {
+    /* each session would ask the model for a title, and write telemetry */
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
+    "DISABLE_AUTOUPDATER=1",
+    /* "@/etc/hostname" in a prompt would send that file to the model */
+    "CLAUDE_CODE_DISABLE_ATTACHMENTS=1",
+    /* a broken stream would be asked again silently and doubled */
+    "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK=1",
+    "CLAUDE_CODE_MAX_RETRIES=1",
+    "DISABLE_COMPACT=1",
+    "DISABLE_AUTO_COMPACT=1",
+    "CLAUDE_AGENT_SDK_MCP_NO_PREFIX=1",
+    NULL
+};
+
+static const char *const models[] = {
+    "sonnet", "opus", "haiku", "claude-*", NULL
+};
+
+static const clb_scratch_t files[] = { { NULL, NULL } };
+
+static unsigned traits(const clb_backend_t *backend)
+{
+    return CLB_PROBE;
+}
+
+static unsigned honours(const clb_backend_t *backend)
+{
+    return CLB_FIELD(CLB_TEMPERATURE) | CLB_FIELD(CLB_TOP_P)
+         | CLB_FIELD(CLB_TOP_K) | CLB_FIELD(CLB_MAX_TOKENS)
+         | CLB_FIELD(CLB_EFFORT) | CLB_FIELD(CLB_BUDGET);
+}
+
+static void put(clb_step_t *out, const clb_json_t *json)
+{
+    clb_json_write(&out->lines, json);
+    clb_buf_puts(&out->lines, "\n");
+}
+
+static void control(clb_step_t *out, const char *id, const clb_json_t *request)
+{
+    put(out, clb_json_pack(out->pool, "{s:s, s:s, s:O}", "type",
+                           "control_request", "request_id", id, "request",
+                           request));
+}
+
+/* Readiness is the answer to the second line; the empty settings take the
+ * 30-48 ms that the first ones of a process cost. */
+static void warm(clb_step_t *out)
+{
+    control(out, ID_VERSION, clb_json_pack(out->pool, "{s:s}", "subtype",
+                                           "get_binary_version"));
+    control(out, ID_WARMED, clb_json_pack(out->pool, "{s:s, s:{}}", "subtype",
+                                          "apply_flag_settings", "settings"));
+}
+
+/* set_model would put three fake user messages into the conversation, so the
+ * model is that of an agent chosen on the command line and defined here. */
+static void initialize(const clb_chat_t *chat, clb_step_t *out)
+{
+    control(out, "i", clb_json_pack(out->pool,
+        "{s:s, s:[s], s:s, s:{s:{s:s, s:s, s:s}}}",
+        "subtype", "initialize",
+        "systemPrompt", chat->system == NULL ? "" : chat->system,
+        "title", "x", "agents", "bridge", "description", "b", "prompt", "b",
+        "model", chat->model));
+}
+
+/* Sampling away from the default excludes thinking in the vendor's API. */
+static int samples(const clb_chat_t *chat)
+{
+    return clb_chat_given(chat, CLB_TEMPERATURE)
+        || clb_chat_given(chat, CLB_TOP_P)
+        || clb_chat_given(chat, CLB_TOP_K);
+}
+
+static void thinking(const clb_chat_t *chat, clb_step_t *out)
+{
+    apr_int64_t budget = -1;
+
+    if (clb_chat_given(chat, CLB_BUDGET)) {
+        budget = chat->budget;
+    }
+    else if (chat->effort == CLB_EFFORT_NONE
+             || chat->effort == CLB_EFFORT_MINIMAL || samples(chat)) {
+        budget = 0;
+    }
+    if (budget >= 0) {
+        control(out, "k", clb_json_pack(out->pool, "{s:s, s:I}", "subtype",
+            "set_max_thinking_tokens", "max_thinking_tokens",
+            (long long)budget));
+    }
+}
+
+static const char *effort_level(clb_effort_e effort)
+{
+    switch (effort) {
+    case CLB_EFFORT_UNSET: case CLB_EFFORT_NONE: return NULL;
+    case CLB_EFFORT_MINIMAL: return "low";
+    default: return clb_effort_name(effort);
+    }
+}
+
+/* The vendor refuses stop sequences of white space; core cuts at those. */
+static clb_json_t *stop_sequences(const clb_chat_t *chat, apr_pool_t *pool)
+{
+    clb_json_t *list = clb_json_pack(pool, "[]");
+    int i;
+
+    for (i = 0; i < chat->stop->nelts; i++) {
+        const char *stop = APR_ARRAY_IDX(chat->stop, i, const char *);
+
+        if (stop[strspn(stop, " \t\r\n\v\f")] != '\0') {
+            clb_json_append(list, clb_json_pack(pool, "s", stop));
+        }
+    }
+    return list;
+}
+
+/* Members merged over the body of every request the process sends. */
+static clb_json_t *extra_body(const clb_chat_t *chat, apr_pool_t *pool)
+{
+    clb_json_t *body = clb_json_pack(pool, "{}");
+    clb_json_t *stop = stop_sequences(chat, pool);
+
+    if (clb_chat_given(chat, CLB_TEMPERATURE)) {
+        /* OpenAI's scale ends at 2, the vendor's at 1 */
+        clb_json_set(body, "temperature", clb_json_pack(pool, "f",
+                     fmin(chat->temperature, 1.0)));
+    }
+    if (clb_chat_given(chat, CLB_TOP_P)) {
+        clb_json_set(body, "top_p", clb_json_pack(pool, "f", chat->top_p));
+    }
+    if (clb_chat_given(chat, CLB_TOP_K)) {
+        clb_json_set(body, "top_k", clb_json_pack(pool, "I",
+                                                  (long long)chat->top_k));
+    }
+    if (clb_json_size(stop) > 0) {
+        clb_json_set(body, "stop_sequences", stop);
+    }
+    return body;
+}
+
+static void settings(const clb_chat_t *chat, clb_step_t *out)
+{
+    const char *level = effort_level(chat->effort);
+    clb_json_t *body = extra_body(chat, out->pool);
+    clb_json_t *vars = clb_json_pack(out->pool, "{}");
+
+    if (clb_json_size(body) > 0) {
+        clb_json_set(vars, "CLAUDE_CODE_EXTRA_BODY", clb_json_pack(out->pool,
+                     "s", clb_json_text(out->pool, body)));
+    }
+    if (clb_chat_given(chat, CLB_MAX_TOKENS)) {
+        clb_json_set(vars, "CLAUDE_CODE_MAX_OUTPUT_TOKENS",
+                     clb_json_pack(out->pool, "s", apr_psprintf(out->pool,
+                         "%" APR_INT64_T_FMT, chat->max_tokens)));
+    }
+    if (level != NULL || clb_json_size(vars) > 0) {
+        control(out, "f", clb_json_pack(out->pool, "{s:s, s:{s:s*, s:O}}",
+            "subtype", "apply_flag_settings", "settings",
+            "effortLevel", level, "env", vars));
+    }
+}
+
+/* Content as blocks. The empty block at the end is dropped by the CLI and
+ * keeps it from reading a leading "/word" as one of its commands. */
+static clb_json_t *content(const clb_message_t *message, apr_pool_t *pool)
+{
+    clb_json_t *blocks = clb_json_pack(pool, "[]");
+    int i;
+
+    for (i = 0; i < message->parts->nelts; i++) {
+        clb_json_append(blocks, clb_json_pack(pool, "{s:s, s:s}", "type",
+            "text", "text",
+            APR_ARRAY_IDX(message->parts, i, clb_part_t).text));
+    }
+    if (message->role == CLB_ROLE_USER) {
+        clb_json_append(blocks, clb_json_pack(pool, "{s:s, s:s}", "type",
+                                              "text", "text", ""));
+    }
+    return blocks;
+}
+
+static void assistant_line(const clb_chat_t *chat, clb_step_t *out, int i,
+                           const clb_message_t *message)
+{
+    /* without an id of its own a message is merged into the one before */
+    put(out, clb_json_pack(out->pool,
+        "{s:s, s:{s:s, s:s, s:s, s:s, s:O}, s:n}", "type", "assistant",
+        "message", "id", apr_psprintf(out->pool, "msg_h%d", i), "type",
+        "message", "role", "assistant", "model", chat->model, "content",
+        content(message, out->pool), "parent_tool_use_id"));
+}
+
+static void user_line(clb_step_t *out, const clb_message_t *message, int last)
+{
+    clb_json_t *line = clb_json_pack(out->pool, "{s:s, s:{s:s, s:O}, s:n}",
+        "type", "user", "message", "role", "user", "content",
+        content(message, out->pool), "parent_tool_use_id");
+
+    if (!last) {
+        clb_json_set(line, "shouldQuery", clb_json_pack(out->pool, "b", 0));
+    }
+    put(out, line);
+}
+
+/* Write turns up to and including the next user's: the CLI appends user lines
+ * asynchronously, so each one must be acknowledged before the next. */
+static void history(claude_t *state, const clb_input_t *in, clb_step_t *out)
+{
+    const apr_array_header_t *turns = clb_chat_turns(in->chat);
+
+    while (state->turn < (apr_uint32_t)turns->nelts) {
+        int i = (int)state->turn++;
+        const clb_message_t *message = &APR_ARRAY_IDX(turns, i,
+                                                      clb_message_t);
+
+        if (message->role == CLB_ROLE_USER) {
+            user_line(out, message, i == turns->nelts - 1);
+            return;
+        }
+        assistant_line(in->chat, out, i, message);
+    }
+}
+
+static void begin(claude_t *state, const clb_input_t *in, clb_step_t *out)
+{
+    memset(state, 0, sizeof(*state));
+    initialize(in->chat, out);
+    thinking(in->chat, out);
+    settings(in->chat, out);
+    history(state, in, out);
+}
+
+static int replaying(const claude_t *state, const clb_input_t *in)
+{
+    return in->chat != NULL
+        && state->turn < (apr_uint32_t)clb_chat_turns(in->chat)->nelts;
+}
+
+static clb_error_e kind_of_name(const char *name)
+{
+    static const struct {
+        const char *name;
+        clb_error_e kind;
+    } names[] = {
+        { "authentication_failed", CLB_LOGIN_REQUIRED },
+        { "billing_error", CLB_QUOTA_EXHAUSTED },
+        { "rate_limit", CLB_RATE_LIMITED },
+        { "model_not_found", CLB_MODEL_NOT_FOUND },
+        { "invalid_request", CLB_BAD_REQUEST },
+        { "overloaded", CLB_OVERLOADED },
+        { "server_error", CLB_UPSTREAM },
+    };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        if (strcmp(names[i].name, name) == 0) {
+            return names[i].kind;
+        }
+    }
+    return CLB_OK;
+}
+
+/* What an error result means; the CLI says it in three places. */
+static clb_error_e kind_of_result(const claude_t *state,
+                                  const clb_json_t *json, const char *text)
+{
+    apr_int64_t status = clb_json_get_integer(json, "api_error_status", 0);
+    const char *reason = clb_json_get_string(json, "terminal_reason");
+    const char *stop = clb_json_get_string(json, "stop_reason");
+    clb_error_e kind = state->failure < CLB_ERRORS ? state->failure : CLB_OK;
+
+    if (stop != NULL && strcmp(stop, "refusal") == 0) {
+        return CLB_CONTENT_FILTER;
+    }
+    if (reason != NULL && strcmp(reason, "prompt_too_long") == 0) {
+        return CLB_CONTEXT_LENGTH;
+    }
+    if (kind == CLB_RATE_LIMITED && state->resets_at > 0) {
+        return CLB_QUOTA_EXHAUSTED;
+    }
+    if (strstr(text, "529 Overloaded") != NULL) {
+        return CLB_OVERLOADED;
+    }
+    if (kind == CLB_OK || kind == CLB_UPSTREAM
+        || (kind == CLB_BAD_REQUEST && status == 413)) {
+        return clb_error_of_upstream(status);
+    }
+    return kind;
+}
+
+/* The vendor's own words, less the address of an operator's gateway, which is
+ * no business of a client. */
+static const char *reason_of(const clb_json_t *json, apr_pool_t *pool)
+{
+    const char *text = clb_json_get_string(json, "result"), *end;
+
+    if (text == NULL) {
+        text = clb_json_string(clb_json_at(clb_json_get(json, "errors"), 0));
+    }
+    if (text == NULL || *text == '\0') {
+        return "the CLI reported an error without a reason";
+    }
+    end = strstr(text, " If it persists, check your inference gateway");
+    return end != NULL ? apr_pstrndup(pool, text, (apr_size_t)(end - text))
+                       : text;
+}
+
+static void fail(claude_t *state, const clb_json_t *json, clb_step_t *out)
+{
+    const char *text = reason_of(json, out->pool);
+    clb_error_e kind = kind_of_result(state, json, text);
+    apr_interval_time_t retry = 0;
+
+    if (kind == CLB_QUOTA_EXHAUSTED && state->resets_at > 0) {
+        retry = clb_step_wait(state->resets_at - apr_time_sec(apr_time_now()),
+                              APR_USEC_PER_SEC);
+    }
+    clb_step_error(out, kind, text, retry, CLB_FATE_END);
+}
+
+static void stop(claude_t *state, clb_step_t *out, clb_fate_e fate)
+{
+    clb_step_event(out, CLB_EV_USAGE)->u.usage = state->usage;
+    clb_step_stop(out, state->stop <= CLB_STOP_FILTER ? state->stop
+                  : CLB_STOP_END, fate);
+}
+
+static void result(claude_t *state, const clb_input_t *in,
+                   const clb_json_t *json, clb_step_t *out)
+{
+    if (clb_json_true(clb_json_get(json, "is_error"))) {
+        fail(state, json, out);
+        return;
+    }
+    if (replaying(state, in)) {
+        history(state, in, out);
+        return;
+    }
+    if (!state->started) {
+        /* e.g. a prompt that it took for one of its own commands */
+        clb_step_error(out, CLB_CLI_FAILED, "the CLI ended the turn without "
+                       "asking its model", 0, CLB_FATE_END);
+        return;
+    }
+    if (!state->spoke) {
+        clb_step_text(out, CLB_EV_TEXT, clb_json_get_string(json, "result"));
+    }
+    stop(state, out, CLB_FATE_END);
+}
+
+static void count(clb_usage_t *usage, const clb_json_t *json)
+{
+    if (json == NULL) {
+        return;
+    }
+    usage->input = clb_json_get_integer(json, "input_tokens", usage->input);
+    usage->output = clb_json_get_integer(json, "output_tokens",
+                                         usage->output);
+    usage->cache_read = clb_json_get_integer(json, "cache_read_input_tokens",
+                                             usage->cache_read);
+    usage->cache_write = clb_json_get_integer(json,
+        "cache_creation_input_tokens", usage->cache_write);
+}
+
+static void message_start(claude_t *state, const clb_json_t *event,
+                          clb_step_t *out)
+{
+    if (state->started) {
+        clb_step_error(out, CLB_CLI_FAILED, "the CLI asked its model a second "
+                       "time for one answer", 0, CLB_FATE_KILL);
+        return;
+    }
+    state->started = 1;
+    count(&state->usage, clb_json_find(event, "message.usage"));
+    clb_step_event(out, CLB_EV_START);
+}
+
+static void delta(claude_t *state, const clb_json_t *event, clb_step_t *out)
+{
+    const clb_json_t *delta = clb_json_get(event, "delta");
+    const char *text = clb_json_get_string(delta, "text");
+
+    if (text != NULL) {
+        state->spoke = 1;
+        clb_step_text(out, CLB_EV_TEXT, text);
+    }
+    clb_step_text(out, CLB_EV_REASONING,
+                  clb_json_get_string(delta, "thinking"));
+}
+
+/* At its limit the CLI sends a second, hidden request ("Resume directly"), and
+ * 2.1.329 does so after a refusal too: the answer ends here, and so does the
+ * process. */
+static void message_delta(claude_t *state, const clb_json_t *event,
+                          clb_step_t *out)
+{
+    const char *reason = clb_json_string(clb_json_find(event,
+                                                       "delta.stop_reason"));
+
+    count(&state->usage, clb_json_get(event, "usage"));
+    if (reason == NULL) {
+        return;     /* how 2.1.329 closes a stream that broke */
+    }
+    state->reasoned = 1;
+    if (strcmp(reason, "max_tokens") == 0
+        || strcmp(reason, "model_context_window_exceeded") == 0) {
+        state->stop = CLB_STOP_LENGTH;
+        stop(state, out, CLB_FATE_KILL);
+    }
+    else if (strcmp(reason, "refusal") == 0) {
+        state->stop = CLB_STOP_FILTER;
+        stop(state, out, CLB_FATE_KILL);
+    }
+    else if (strcmp(reason, "stop_sequence") == 0) {
+        state->stop = CLB_STOP_SEQUENCE;
+    }
+}
+
+static void stream_event(claude_t *state, const clb_json_t *json,
+                         clb_step_t *out)
+{
+    const clb_json_t *event = clb_json_get(json, "event");
+    const char *type = clb_json_get_string(event, "type");
+
+    if (type == NULL || clb_json_get(json, "parent_tool_use_id") != NULL) {
+        return;
+    }
+    if (strcmp(type, "message_start") == 0) {
+        message_start(state, event, out);
+    }
+    else if (!state->started) {
+        return;
+    }
+    else if (strcmp(type, "content_block_delta") == 0) {
+        delta(state, event, out);
+    }
+    else if (strcmp(type, "message_delta") == 0) {
+        message_delta(state, event, out);
+    }
+    else if (strcmp(type, "message_stop") == 0 && state->reasoned) {
+        stop(state, out, CLB_FATE_END);
+    }
+}
+
+/* The CLI would sleep before it tries again; on a rate limit the client knows
+ * better what to do with that time. 2.1.329 retries a stream that broke, too,
+ * and would say everything twice. */
+static void retry(const claude_t *state, const clb_json_t *json,
+                  clb_step_t *out)
+{
+    const char *name = clb_json_get_string(json, "error");
+    apr_int64_t ms = clb_json_get_integer(json, "retry_delay_ms", 0);
+    apr_int64_t status = clb_json_get_integer(json, "error_status", 0);
+    clb_event_t *note;
+
+    if (name != NULL && kind_of_name(name) == CLB_RATE_LIMITED) {
+        clb_step_error(out, CLB_RATE_LIMITED, apr_psprintf(out->pool,
+            "the model's API refused the request (%" APR_INT64_T_FMT ")",
+            status), clb_step_wait(ms, 1000), CLB_FATE_END);
+        return;
+    }
+    if (state->started) {
+        clb_step_error(out, CLB_UPSTREAM, "the model's API broke off its "
+                       "answer", 0, CLB_FATE_KILL);
+        return;
+    }
+    note = clb_step_event(out, CLB_EV_NOTE);
+    note->u.note.kind = CLB_NOTE_RETRY;
+    note->u.note.text = apr_psprintf(out->pool, "status %" APR_INT64_T_FMT
+                                     ", again in %" APR_INT64_T_FMT " ms",
+                                     status, ms);
+}
+
+static void limit(claude_t *state, const clb_json_t *json, clb_step_t *out)
+{
+    const clb_json_t *info = clb_json_get(json, "rate_limit_info");
+    const char *status = clb_json_get_string(info, "status");
+    const char *type = clb_json_get_string(info, "rateLimitType");
+    clb_event_t *note = clb_step_event(out, CLB_EV_NOTE);
+
+    if (status != NULL && strcmp(status, "rejected") == 0) {
+        state->resets_at = clb_json_get_integer(info, "resetsAt", 0);
+    }
+    note->u.note.kind = CLB_NOTE_LIMIT;
+    note->u.note.text = apr_psprintf(out->pool, "%s: %s",
+                                     type == NULL ? "limit" : type,
+                                     status == NULL ? "unknown" : status);
+}
+
+static void control_response(const clb_json_t *json, clb_step_t *out)
+{
+    const clb_json_t *response = clb_json_get(json, "response");
+    const char *id = clb_json_get_string(response, "request_id");
+    const char *error = clb_json_get_string(response, "error");
+
+    if (error != NULL) {
+        clb_step_error(out, CLB_CLI_FAILED, apr_pstrcat(out->pool,
+            "the CLI refused a control request: ", error, NULL), 0,
+            CLB_FATE_END);
+    }
+    else if (id != NULL && strcmp(id, ID_WARMED) == 0) {
+        out->ready = 1;
+    }
+}
+
+/* Nothing is offered to the CLI that it could ask us for. */
+static void control_request(const clb_json_t *json, clb_step_t *out)
+{
+    const char *id = clb_json_get_string(json, "request_id");
+
+    if (id != NULL) {
+        put(out, clb_json_pack(out->pool, "{s:s, s:{s:s, s:s, s:s}}", "type",
+            "control_response", "response", "subtype", "error", "request_id",
+            id, "error", "not available"));
+    }
+}
+
+static void line(claude_t *state, const clb_input_t *in, clb_step_t *out)
+{
+    const char *type, *why, *name;
+    clb_json_t *json;
+
+    if (clb_json_parse(&json, in->data, in->len, CLB_JSON_LENIENT, &why,
+                       out->pool) != APR_SUCCESS
+        || (type = clb_json_get_string(json, "type")) == NULL) {
+        return;
+    }
+    if (strcmp(type, "stream_event") == 0) {
+        stream_event(state, json, out);
+    }
+    else if (strcmp(type, "result") == 0) {
+        result(state, in, json, out);
+    }
+    else if (strcmp(type, "control_response") == 0) {
+        control_response(json, out);
+    }
+    else if (strcmp(type, "control_request") == 0) {
+        control_request(json, out);
+    }
+    else if (strcmp(type, "rate_limit_event") == 0) {
+        limit(state, json, out);
+    }
+    else if (strcmp(type, "assistant") == 0) {
+        name = clb_json_get_string(json, "error");
+        state->failure = name == NULL ? state->failure : kind_of_name(name);
+    }
+    else if (strcmp(type, "system") == 0
+             && (name = clb_json_get_string(json, "subtype")) != NULL
+             && strcmp(name, "api_retry") == 0) {
+        retry(state, json, out);
+    }
+}
+
+static void step(void *state, const clb_input_t *in, clb_step_t *out)
+{
+    switch (in->kind) {
+    case CLB_IN_WARM:
+        warm(out);
+        break;
+    case CLB_IN_CHAT:
+        begin(state, in, out);
+        break;
+    case CLB_IN_LINE:
+        line(state, in, out);
+        break;
+    case CLB_IN_EXIT:
+        clb_step_error(out, CLB_CLI_FAILED, apr_pstrcat(out->pool,
+            in->backend->name, " ended before its answer did", NULL), 0,
+            CLB_FATE_END);
+        break;
+    case CLB_IN_CANCEL:
+        out->fate = CLB_FATE_END;
+        break;
+    case CLB_IN_DATA:
+        break;
+    }
+}
+
+const clb_driver_t clb_driver_claude = {
+    .name = "claude",
+    .argv = argv,
+    .env = env,
+    .models = models,
+    .files = files,
+    .warm = { CLB_WARM_ADAPTIVE, 1, 0, 0 },
+    .state_size = sizeof(claude_t),
+    .traits = traits,
+    .honours = honours,
+    .step = step,
+};

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of drivers and the helpers all of them build their results with.
+ */
+#include "driver.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+static const clb_driver_t *const drivers[] = {
+    &clb_driver_claude,
+    &clb_driver_command,
+};
+
+#define DRIVERS (sizeof(drivers) / sizeof(*drivers))
+
+const clb_driver_t *clb_driver_find(const char *name)
+{
+    apr_size_t i;
+
+    for (i = 0; i < DRIVERS; i++) {
+        if (strcmp(drivers[i]->name, name) == 0) {
+            return drivers[i];
+        }
+    }
+    return NULL;
+}
+
+const char *clb_driver_names(apr_pool_t *pool)
+{
+    const char *names = "";
+    apr_size_t i;
+
+    for (i = 0; i < DRIVERS; i++) {
+        names = apr_pstrcat(pool, names, i > 0 ? " " : "", drivers[i]->name,
+                            NULL);
+    }
+    return names;
+}
+
+clb_step_t *clb_step_create(apr_pool_t *pool)
+{
+    clb_step_t *step = apr_pcalloc(pool, sizeof(*step));
+
+    step->pool = pool;
+    step->events = apr_array_make(pool, 4, sizeof(clb_event_t));
+    step->files = apr_array_make(pool, 1, sizeof(clb_file_t));
+    clb_buf_init(&step->lines, pool, 256);
+    return step;
+}
+
+clb_event_t *clb_step_event(clb_step_t *step, clb_event_e kind)
+{
+    clb_event_t *event = apr_array_push(step->events);
+
+    memset(event, 0, sizeof(*event));
+    event->kind = kind;
+    return event;
+}
+
+void clb_step_text(clb_step_t *step, clb_event_e kind, const char *text)
+{
+    clb_event_t *event;
+
+    if (text != NULL && *text != '\0') {
+        event = clb_step_event(step, kind);
+        event->u.text.data = text;
+        event->u.text.len = strlen(text);
+    }
+}
+
+void clb_step_stop(clb_step_t *step, clb_stop_e reason, clb_fate_e fate)
+{
+    clb_step_event(step, CLB_EV_STOP)->u.stop = reason;
+    step->fate = fate;
+}
+
+void clb_step_error(clb_step_t *step, clb_error_e kind, const char *message,
+                    apr_interval_time_t retry_after, clb_fate_e fate)
+{
+    clb_event_t *event = clb_step_event(step, CLB_EV_ERROR);
+
+    event->u.error.kind = kind;
+    event->u.error.message = message;
+    event->u.error.retry_after = retry_after;
+    step->fate = fate;
+}
+
+apr_interval_time_t clb_step_wait(apr_int64_t count, apr_interval_time_t unit)
+{
+    const apr_interval_time_t most = apr_time_from_sec(366 * 86400);
+
+    return count <= 0 ? 0 : count > most / unit ? most : count * unit;
+}

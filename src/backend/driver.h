@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLB_DRIVER_H
+#define CLB_DRIVER_H
+
+#include "../core/chat.h"
+#include "../core/event.h"
+#include "../core/text.h"
+#include "backend.h"
+
+/**
+ * A driver speaks one CLI's protocol. It is a pure state machine: no
+ * descriptor, no process, no clock of its own. The keeper runs it for warming
+ * and settling processes, a worker for a leased one; the state travels between
+ * them as bytes.
+ */
+
+/** Largest state of a driver. */
+#define CLB_STATE_MAX 512
+
+/** Most scratch files of a process. */
+#define CLB_FILES_MAX 4
+
+typedef enum clb_in_e {
+    CLB_IN_WARM,      /**< the process was started */
+    CLB_IN_CHAT,      /**< run this chat */
+    CLB_IN_LINE,      /**< a line came from stdout */
+    CLB_IN_DATA,      /**< bytes came from stdout (drivers with CLB_RAW) */
+    CLB_IN_EXIT,      /**< stdout ended and the process is gone */
+    CLB_IN_CANCEL,    /**< nobody wants the answer any more */
+} clb_in_e;
+
+typedef struct clb_input_t {
+    clb_in_e kind;
+    const clb_backend_t *backend;
+    clb_chat_t *chat;          /**< CHAT, and in every input of its turn */
+    char *data;                /**< LINE, DATA: may be changed in place;
+                                    EXIT: end of stderr, valid UTF-8 */
+    apr_size_t len;
+    int status;                /**< EXIT: exit status; -signal; -999 unknown */
+} clb_input_t;
+
+/** What becomes of the process after a turn. */
+typedef enum clb_fate_e {
+    CLB_FATE_NONE,    /**< the turn goes on */
+    CLB_FATE_CLEAN,   /**< it can serve again at once */
+    CLB_FATE_SETTLE,  /**< it can serve again after some more lines */
+    CLB_FATE_END,     /**< it is finished with */
+    CLB_FATE_KILL     /**< it must not do one thing more */
+} clb_fate_e;
+
+/** Bytes for the scratch file driver->files[index]. */
+typedef struct clb_file_t {
+    int index;
+    const char *data;
+    apr_size_t len;
+} clb_file_t;
+
+/** The results of one step, all in step->pool. */
+typedef struct clb_step_t {
+    apr_pool_t *pool;
+    apr_array_header_t *events;  /**< of clb_event_t */
+    clb_buf_t lines;             /**< bytes for stdin */
+    apr_array_header_t *files;   /**< of clb_file_t, to write before lines */
+    int close_stdin;             /**< after the lines */
+    int ready;                   /**< warming is over */
+    clb_fate_e fate;
+} clb_step_t;
+
+/** Traits. */
+#define CLB_RAW   1u             /**< stdout is text, not lines */
+#define CLB_REUSE 2u             /**< a process serves many turns */
+#define CLB_PROBE 4u             /**< warming exchanges lines */
+
+/** A scratch file and the environment variable that holds its path. */
+typedef struct clb_scratch_t {
+    const char *name;
+    const char *variable;
+} clb_scratch_t;
+
+typedef struct clb_driver_t {
+    const char *name;
+    const char *const *argv;     /**< fixed arguments, NULL-terminated */
+    const char *const *env;      /**< fixed NAME=value, NULL-terminated */
+    const char *const *models;   /**< default of CLIBridgeModels */
+    const clb_scratch_t *files;  /**< ends with a NULL name */
+    clb_warm_t warm;             /**< default of CLIBridgeWarm */
+    apr_size_t state_size;       /**< <= CLB_STATE_MAX; zeroed at start */
+    unsigned (*traits)(const clb_backend_t *backend);
+    /** CLB_FIELD bits of what reaches the model (or program). */
+    unsigned (*honours)(const clb_backend_t *backend);
+    /** @a state may come from another process: check what indexes. */
+    void (*step)(void *state, const clb_input_t *in, clb_step_t *out);
+} clb_driver_t;
+
+/** The driver called @a name, or NULL. */
+const clb_driver_t *clb_driver_find(const char *name);
+
+/** The names of all drivers, separated by blanks. */
+const char *clb_driver_names(apr_pool_t *pool);
+
+/** An empty step in @a pool. */
+clb_step_t *clb_step_create(apr_pool_t *pool);
+
+/** Add an event of @a kind; the caller fills it. */
+clb_event_t *clb_step_event(clb_step_t *step, clb_event_e kind);
+
+/** Add a TEXT or REASONING event; @a text is not copied. */
+void clb_step_text(clb_step_t *step, clb_event_e kind, const char *text);
+
+/** Add STOP and say what becomes of the process. */
+void clb_step_stop(clb_step_t *step, clb_stop_e reason, clb_fate_e fate);
+
+/** Add ERROR and say what becomes of the process; @a message is not copied. */
+void clb_step_error(clb_step_t *step, clb_error_e kind, const char *message,
+                    apr_interval_time_t retry_after, clb_fate_e fate);
+
+/** The wait that a CLI told as @a count times @a unit: 0 if it is none, a year
+ *  at most, so that nobody's arithmetic overflows. */
+apr_interval_time_t clb_step_wait(apr_int64_t count,
+                                  apr_interval_time_t unit);
+
+extern const clb_driver_t clb_driver_claude;
+extern const clb_driver_t clb_driver_command;
+
+#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What only the whole configuration shows: defaults that depend on each other,
+ * combinations that cannot work. `apachectl configtest` runs it, also as an
+ * ordinary user, so nothing here needs a privilege.
+ */
+#include "cmds.h"
+
+#include "../backend/driver.h"
+#include "../http/config.h"
+#include "../shm/table.h"
+
+#include <ap_mpm.h>
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <string.h>
+#include <util_mutex.h>
+
+APLOG_USE_MODULE(clibridge);
+
+#define STATE_DIR "/var/lib/clibridge"
+
+/* Requests that wait must not take the threads others need. */
+#define RESERVE 8
+
+static int complain(server_rec *server, const char *what)
+{
+    ap_log_error(APLOG_MARK, APLOG_CRIT | APLOG_STARTUP, 0, server, "%s",
+                 what);
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static int unset(int *value, int otherwise)
+{
+    if (*value == CLB_UNSET) {
+        *value = otherwise;
+    }
+    return *value;
+}
+
+/* The built-in backend: whatever is asked comes back. */
+static void add_echo(clb_global_t *global, apr_pool_t *pool)
+{
+    int i;
+
+    for (i = 0; i < global->backends->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(global->backends, i, clb_backend_t *)->name,
+                   "echo") == 0) {
+            return;
+        }
+    }
+    clb_global_backend(pool, "echo");
+}
+
+static void default_warm(clb_backend_t *backend, const clb_global_t *global)
+{
+    clb_warm_t *warm = &backend->warm;
+    const clb_warm_t *own = &backend->driver->warm;
+    int slots = backend->slots == CLB_UNSET || backend->slots > global->slots
+              ? global->slots : backend->slots;
+
+    if (warm->mode == CLB_WARM_UNSET) {
+        warm->mode = backend->reuse == CLB_REUSE_LINES ? CLB_WARM_ADAPTIVE
+                                                       : own->mode;
+    }
+    unset(&warm->min, warm->mode == CLB_WARM_NONE ? 0 : 1);
+    unset(&warm->max, slots > warm->min ? slots : warm->min);
+    if (warm->refresh == 0) {
+        warm->refresh = apr_time_from_sec(warm->mode == CLB_WARM_PERIODIC
+                                          ? 600 : 4 * 3600);
+    }
+}
+
+static void default_models(clb_backend_t *backend)
+{
+    const char *const *model;
+
+    for (model = backend->driver->models;
+         backend->models->nelts == 0 && *model != NULL; ) {
+        for (; *model != NULL; model++) {
+            APR_ARRAY_PUSH(backend->models, const char *) = *model;
+        }
+    }
+    if (backend->models->nelts == 0) {
+        APR_ARRAY_PUSH(backend->models, const char *) = backend->name;
+    }
+}
+
+static int check_backend(server_rec *server, clb_global_t *global,
+                         clb_backend_t *backend, apr_pool_t *pool)
+{
+    if (strcmp(backend->name, "echo") == 0 && backend->driver == NULL
+        && backend->program == NULL) {
+        backend->driver = &clb_driver_command;
+        backend->program = "/bin/cat";
+    }
+    if (backend->driver == NULL) {
+        backend->driver = clb_driver_find(backend->name);
+    }
+    if (backend->driver == NULL) {
+        return complain(server, apr_pstrcat(pool, "<CLIBridgeBackend ",
+            backend->name, ">: write CLIBridgeDriver with one of: ",
+            clb_driver_names(pool), NULL));
+    }
+    if (backend->program == NULL) {
+        return complain(server, apr_pstrcat(pool, "<CLIBridgeBackend ",
+            backend->name, ">: write CLIBridgeProgram with the absolute path "
+            "of the CLI", NULL));
+    }
+    if (backend->reuse != CLB_REUSE_UNSET
+        && backend->driver != &clb_driver_command) {
+        return complain(server, apr_pstrcat(pool, "<CLIBridgeBackend ",
+            backend->name, ">: CLIBridgeReuse is for the driver command only",
+            NULL));
+    }
+    if (backend->accounts->nelts == 0) {
+        clb_account_t *account = apr_array_push(backend->accounts);
+
+        account->name = "default";
+        account->home = NULL;
+        account->env = apr_array_make(pool, 1, sizeof(clb_var_t));
+    }
+    if (backend->slots > global->slots) {
+        backend->slots = global->slots;
+    }
+    default_models(backend);
+    default_warm(backend, global);
+    return OK;
+}
+
+/* Under root somebody else runs the CLIs; root only if it is written out. */
+static int check_user(server_rec *server, clb_global_t *global)
+{
+    if (geteuid() != 0 || global->user != NULL) {
+        return OK;
+    }
+    return complain(server, "CLIBridgeUser: write the name of the user who "
+                    "runs the CLIs (the one who is logged in to them); httpd "
+                    "starts as root and the CLIs must not run as root by "
+                    "accident");
+}
+
+/* The keeper has another uid than the workers: sysvsem and flock fail there,
+ * and a process that dies with posixsem held blocks all others (measured). */
+static int check_mutex(server_rec *server, apr_pool_t *pool)
+{
+    apr_global_mutex_t *mutex = NULL;
+    const char *name;
+    apr_status_t rv;
+
+    rv = ap_global_mutex_create(&mutex, NULL, "clibridge-slots", NULL, server,
+                                pool, 0);
+    if (rv == APR_SUCCESS && mutex == NULL) {
+        return complain(server, "Mutex: 'none' cannot protect "
+                        "clibridge-slots; write pthread or fcntl");
+    }
+    if (rv != APR_SUCCESS) {
+        return OK;      /* an ordinary user who tests root's configuration */
+    }
+    name = apr_global_mutex_name(mutex);
+    apr_global_mutex_destroy(mutex);
+    if (strcmp(name, "pthread") != 0 && strcmp(name, "fcntl") != 0) {
+        return complain(server, apr_pstrcat(pool, "Mutex: '", name, "' cannot "
+                        "protect clibridge-slots; write pthread or fcntl",
+                        NULL));
+    }
+    return OK;
+}
+
+static void warn_threads(server_rec *server, const clb_global_t *global)
+{
+    int daemons = 0, threads = 0;
+
+    if (ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &daemons) != APR_SUCCESS
+        || ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS) {
+        return;
+    }
+    threads = threads < 1 ? 1 : threads;
+    if (daemons > 0 && daemons * threads
+        < global->slots + global->queue + RESERVE) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, server,
+                     "CLIBridgeSlots + CLIBridgeQueue = %d requests may wait, "
+                     "but httpd has %d threads: raise MaxRequestWorkers",
+                     global->slots + global->queue, daemons * threads);
+    }
+}
+
+static int check_hosts(server_rec *main_server, const clb_global_t *global,
+                       apr_pool_t *pool)
+{
+    server_rec *s;
+
+    for (s = main_server; s != NULL; s = s->next) {
+        const clb_server_conf_t *conf = clb_server_conf(s);
+        const char *model = conf->default_model, *to;
+
+        if (model == NULL) {
+            continue;
+        }
+        to = conf->aliases == NULL ? NULL
+           : apr_hash_get(conf->aliases, model, APR_HASH_KEY_STRING);
+        if (clb_backend_route(global->backends, to != NULL ? to : model)
+            == NULL) {
+            return complain(s, apr_pstrcat(pool, "CLIBridgeDefaultModel: no "
+                            "backend serves '", model, "'; see "
+                            "CLIBridgeModels", NULL));
+        }
+    }
+    return OK;
+}
+
+int clb_check(server_rec *main_server, apr_pool_t *pconf, apr_pool_t *ptemp)
+{
+    clb_global_t *global = clb_global();
+    int i, rv;
+
+    unset(&global->slots, 8);
+    unset(&global->queue, 64);
+    unset(&global->processes, global->slots * 3);
+    if (global->queue_timeout == CLB_UNSET) {
+        global->queue_timeout = apr_time_from_sec(60);
+    }
+    if (global->state_dir == NULL) {
+        global->state_dir = STATE_DIR;
+    }
+    if (global->slots + global->queue > CLB_TABLE_ROWS) {
+        return complain(main_server, apr_psprintf(ptemp, "CLIBridgeSlots + "
+                        "CLIBridgeQueue must not be more than %d",
+                        CLB_TABLE_ROWS));
+    }
+    add_echo(global, pconf);
+    if (global->backends->nelts > CLB_TABLE_BACKENDS) {
+        return complain(main_server, apr_psprintf(ptemp, "CLIBridgeBackend: "
+                        "there can be %d backends at most",
+                        CLB_TABLE_BACKENDS - 1));
+    }
+    for (i = 0; i < global->backends->nelts; i++) {
+        rv = check_backend(main_server, global, APR_ARRAY_IDX(
+                           global->backends, i, clb_backend_t *), pconf);
+        if (rv != OK) {
+            return rv;
+        }
+    }
+    if ((rv = check_user(main_server, global)) != OK
+        || (rv = check_mutex(main_server, ptemp)) != OK) {
+        return rv;
+    }
+    warn_threads(main_server, global);
+    return check_hosts(main_server, global, ptemp);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The chat: built by a dialect, read by a driver. No I/O, no JSON.
+ */
+#include "chat.h"
+
+#include "text.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+/* Where a vendor's API demands a user message and the client sent none. */
+#define CONTINUE "Continue."
+
+static const char *const efforts[] = {
+    [CLB_EFFORT_NONE] = "none", [CLB_EFFORT_MINIMAL] = "minimal",
+    [CLB_EFFORT_LOW] = "low", [CLB_EFFORT_MEDIUM] = "medium",
+    [CLB_EFFORT_HIGH] = "high", [CLB_EFFORT_XHIGH] = "xhigh",
+    [CLB_EFFORT_MAX] = "max",
+};
+
+clb_chat_t *clb_chat_create(apr_pool_t *pool)
+{
+    clb_chat_t *chat = apr_pcalloc(pool, sizeof(*chat));
+
+    chat->pool = pool;
+    chat->messages = apr_array_make(pool, 8, sizeof(clb_message_t));
+    chat->stop = apr_array_make(pool, 1, sizeof(const char *));
+    chat->given = apr_array_make(pool, 4, sizeof(clb_given_t));
+    return chat;
+}
+
+static clb_message_t *push(apr_array_header_t *messages, clb_role_e role)
+{
+    clb_message_t *message = apr_array_push(messages);
+
+    message->role = role;
+    message->parts = apr_array_make(messages->pool, 2, sizeof(clb_part_t));
+    return message;
+}
+
+clb_message_t *clb_chat_message(clb_chat_t *chat, clb_role_e role)
+{
+    return push(chat->messages, role);
+}
+
+void clb_chat_part(clb_message_t *message, clb_part_e kind, const char *text)
+{
+    clb_part_t *part = apr_array_push(message->parts);
+
+    part->kind = kind;
+    part->text = text;
+}
+
+void clb_chat_system(clb_chat_t *chat, const char *text)
+{
+    if (*text == '\0') {
+        return;
+    }
+    chat->system = chat->system == NULL ? text
+                 : apr_pstrcat(chat->pool, chat->system, "\n\n", text, NULL);
+}
+
+void clb_chat_give(clb_chat_t *chat, clb_field_e field, const char *name)
+{
+    clb_given_t *given = apr_array_push(chat->given);
+
+    given->field = field;
+    given->name = name;
+}
+
+int clb_chat_given(const clb_chat_t *chat, clb_field_e field)
+{
+    int i;
+
+    for (i = 0; i < chat->given->nelts; i++) {
+        if (APR_ARRAY_IDX(chat->given, i, clb_given_t).field == field) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+const char *clb_chat_ignored(const clb_chat_t *chat, unsigned honoured)
+{
+    const char *names = NULL;
+    int i;
+
+    for (i = 0; i < chat->given->nelts; i++) {
+        const clb_given_t *given = &APR_ARRAY_IDX(chat->given, i,
+                                                  clb_given_t);
+
+        if (!(honoured & CLB_FIELD(given->field))) {
+            names = names == NULL ? given->name
+                  : apr_pstrcat(chat->pool, names, ", ", given->name, NULL);
+        }
+    }
+    return names;
+}
+
+static void add_text(clb_message_t *message, const clb_message_t *from)
+{
+    int i;
+
+    for (i = 0; i < from->parts->nelts; i++) {
+        const clb_part_t *part = &APR_ARRAY_IDX(from->parts, i, clb_part_t);
+
+        if (part->kind == CLB_PART_TEXT && *part->text != '\0') {
+            clb_chat_part(message, CLB_PART_TEXT, part->text);
+        }
+    }
+}
+
+/* The last of @a turns if it is of @a role, else a new one. */
+static clb_message_t *turn_of(apr_array_header_t *turns, clb_role_e role)
+{
+    clb_message_t *last = turns->nelts == 0 ? NULL
+        : &APR_ARRAY_IDX(turns, turns->nelts - 1, clb_message_t);
+
+    if (last != NULL && last->role == role) {
+        return last;
+    }
+    if (last == NULL && role == CLB_ROLE_ASSISTANT) {
+        clb_chat_part(push(turns, CLB_ROLE_USER), CLB_PART_TEXT, CONTINUE);
+    }
+    return push(turns, role);
+}
+
+const apr_array_header_t *clb_chat_turns(clb_chat_t *chat)
+{
+    apr_array_header_t *turns;
+    clb_message_t *last;
+    int i;
+
+    if (chat->turns != NULL) {
+        return chat->turns;
+    }
+    turns = apr_array_make(chat->pool, chat->messages->nelts + 2,
+                           sizeof(clb_message_t));
+    for (i = 0; i < chat->messages->nelts; i++) {
+        clb_message_t *message = &APR_ARRAY_IDX(chat->messages, i,
+                                                clb_message_t);
+        clb_message_t text = { message->role,
+            apr_array_make(chat->pool, 2, sizeof(clb_part_t)) };
+
+        add_text(&text, message);
+        if (text.parts->nelts > 0) {
+            apr_array_cat(turn_of(turns, text.role)->parts, text.parts);
+        }
+    }
+    last = turn_of(turns, CLB_ROLE_USER);
+    if (last->parts->nelts == 0) {
+        clb_chat_part(last, CLB_PART_TEXT, CONTINUE);
+    }
+    return chat->turns = turns;
+}
+
+static void plain_block(clb_buf_t *buf, const char *who,
+                        const clb_message_t *message)
+{
+    int i;
+
+    if (buf->len > 0) {
+        clb_buf_puts(buf, "\n\n");
+    }
+    clb_buf_puts(buf, who);
+    for (i = 0; i < message->parts->nelts; i++) {
+        const clb_part_t *part = &APR_ARRAY_IDX(message->parts, i,
+                                                clb_part_t);
+
+        if (part->kind == CLB_PART_TEXT) {
+            clb_buf_puts(buf, part->text);
+        }
+    }
+}
+
+const char *clb_chat_plain(clb_chat_t *chat)
+{
+    int i, alone = chat->system == NULL && chat->messages->nelts == 1
+        && APR_ARRAY_IDX(chat->messages, 0, clb_message_t).role
+           == CLB_ROLE_USER;
+    clb_buf_t buf;
+
+    clb_buf_init(&buf, chat->pool, 1024);
+    if (chat->system != NULL) {
+        clb_buf_puts(&buf, "System: ");
+        clb_buf_puts(&buf, chat->system);
+    }
+    for (i = 0; i < chat->messages->nelts; i++) {
+        const clb_message_t *message = &APR_ARRAY_IDX(chat->messages, i,
+                                                      clb_message_t);
+
+        plain_block(&buf, alone ? ""
+                    : message->role == CLB_ROLE_USER ? "User: "
+                    : "Assistant: ", message);
+    }
+    return buf.data;
+}
+
+apr_status_t clb_effort_parse(clb_effort_e *effort, const char *name)
+{
+    clb_effort_e e;
+
+    for (e = CLB_EFFORT_NONE; e <= CLB_EFFORT_MAX; e++) {
+        if (strcmp(name, efforts[e]) == 0) {
+            *effort = e;
+            return APR_SUCCESS;
+        }
+    }
+    return APR_EINVAL;
+}
+
+const char *clb_effort_name(clb_effort_e effort)
+{
+    return efforts[effort];
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLB_EVENT_H
+#define CLB_EVENT_H
+
+#include "error.h"
+
+/**
+ * What comes back: the neutral form between every driver and every dialect.
+ * A turn is START, then TEXT, REASONING, USAGE and NOTE in any number, then
+ * exactly one STOP or ERROR.
+ */
+
+typedef enum clb_event_e {
+    CLB_EV_START,
+    CLB_EV_TEXT,
+    CLB_EV_REASONING,
+    CLB_EV_USAGE,
+    CLB_EV_STOP,
+    CLB_EV_ERROR,
+    CLB_EV_NOTE
+} clb_event_e;
+
+typedef enum clb_stop_e {
+    CLB_STOP_END,
+    CLB_STOP_LENGTH,
+    CLB_STOP_SEQUENCE,
+    CLB_STOP_FILTER
+} clb_stop_e;
+
+/** Tokens. input does not contain the cached ones. */
+typedef struct clb_usage_t {
+    apr_int64_t input;
+    apr_int64_t cache_read;
+    apr_int64_t cache_write;
+    apr_int64_t output;
+    apr_int64_t reasoning;     /**< part of output */
+} clb_usage_t;
+
+typedef enum clb_note_e {
+    CLB_NOTE_RETRY,            /**< the CLI tries its upstream again */
+    CLB_NOTE_LIMIT             /**< the vendor told where its limits stand */
+} clb_note_e;
+
+/** One event. Pointers are valid until the function it is given to returns. */
+typedef struct clb_event_t {
+    clb_event_e kind;
+    union {
+        struct {
+            const char *data;  /**< valid UTF-8, NUL-terminated */
+            apr_size_t len;
+        } text;                /**< TEXT, REASONING */
+        clb_usage_t usage;     /**< the whole turn's so far */
+        clb_stop_e stop;
+        clb_error_t error;
+        struct {
+            clb_note_e kind;
+            const char *text;
+        } note;
+    } u;
+} clb_event_t;
+
+/**
+ * Whoever takes events. APR_EOF means "enough": the caller stops the turn; any
+ * other failure means that the receiver is gone.
+ */
+typedef struct clb_sink_t {
+    apr_status_t (*event)(void *baton, const clb_event_t *event);
+    void *baton;
+} clb_sink_t;
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The filters of one turn. The text held back is always shorter than the
+ * longest stop sequence, so each piece is searched once.
+ */
+#include "filter.h"
+
+#include "text.h"
+
+#include <string.h>
+
+struct clb_filter_t {
+    const apr_array_header_t *stop;
+    apr_size_t left;
+    clb_sink_t sink;
+    clb_buf_t held;
+    int over;
+};
+
+clb_filter_t *clb_filter_create(apr_pool_t *pool,
+                                const apr_array_header_t *stop,
+                                apr_size_t max_answer, clb_sink_t sink)
+{
+    clb_filter_t *filter = apr_pcalloc(pool, sizeof(*filter));
+
+    filter->stop = stop;
+    filter->left = max_answer;
+    filter->sink = sink;
+    clb_buf_init(&filter->held, pool, 256);
+    return filter;
+}
+
+static apr_status_t pass(clb_filter_t *filter, const clb_event_t *event)
+{
+    return filter->sink.event(filter->sink.baton, event);
+}
+
+static apr_status_t pass_text(clb_filter_t *filter, const char *data,
+                              apr_size_t len)
+{
+    clb_event_t event = { .kind = CLB_EV_TEXT };
+
+    if (len == 0) {
+        return APR_SUCCESS;
+    }
+    event.u.text.data = data;
+    event.u.text.len = len;
+    return pass(filter, &event);
+}
+
+/* End the turn here: whatever the driver still says is dropped. */
+static apr_status_t finish(clb_filter_t *filter, const clb_event_t *event)
+{
+    apr_status_t rv = pass(filter, event);
+
+    filter->over = 1;
+    return rv == APR_SUCCESS ? APR_EOF : rv;
+}
+
+/* Where the stop sequence begins that is complete first in the held text (of
+ * several the longest), or NULL. Not the one that begins first: whether that
+ * is complete would depend on how the text was cut into events. */
+static char *find_stop(const clb_filter_t *filter)
+{
+    char *first = NULL, *first_end = NULL;
+    int i;
+
+    for (i = 0; i < filter->stop->nelts; i++) {
+        const char *stop = APR_ARRAY_IDX(filter->stop, i, const char *);
+        char *at = strstr(filter->held.data, stop);
+        char *end = at == NULL ? NULL : at + strlen(stop);
+
+        if (at != NULL && (first == NULL || end < first_end
+                           || (end == first_end && at < first))) {
+            first = at;
+            first_end = end;
+        }
+    }
+    return first;
+}
+
+/* How long the longest end of @a text is that begins a stop sequence. */
+static apr_size_t undecided(const clb_filter_t *filter, const char *text,
+                            apr_size_t len)
+{
+    apr_size_t longest = 0;
+    int i;
+
+    for (i = 0; i < filter->stop->nelts; i++) {
+        const char *stop = APR_ARRAY_IDX(filter->stop, i, const char *);
+        apr_size_t n = strlen(stop) - 1;
+
+        for (n = n < len ? n : len; n > longest; n--) {
+            if (memcmp(text + len - n, stop, n) == 0) {
+                longest = n;
+            }
+        }
+    }
+    return longest;
+}
+
+static apr_status_t text(clb_filter_t *filter, const clb_event_t *event)
+{
+    clb_buf_t *held = &filter->held;
+    clb_event_t stop = { .kind = CLB_EV_STOP };
+    apr_status_t rv;
+    apr_size_t keep;
+    char *at;
+
+    if (filter->stop->nelts == 0) {
+        return pass(filter, event);
+    }
+    clb_buf_add(held, event->u.text.data, event->u.text.len);
+    at = find_stop(filter);
+    if (at != NULL) {
+        *at = '\0';
+        rv = pass_text(filter, held->data, (apr_size_t)(at - held->data));
+        stop.u.stop = CLB_STOP_SEQUENCE;
+        return rv == APR_SUCCESS ? finish(filter, &stop) : rv;
+    }
+    keep = undecided(filter, held->data, held->len);
+    if (keep > 0) {
+        char tail = held->data[held->len - keep];
+
+        /* the piece passed on must end with a NUL of its own */
+        held->data[held->len - keep] = '\0';
+        rv = pass_text(filter, held->data, held->len - keep);
+        held->data[held->len - keep] = tail;
+    }
+    else {
+        rv = pass_text(filter, held->data, held->len);
+    }
+    clb_buf_drop(held, held->len - keep);
+    return rv;
+}
+
+static apr_status_t too_large(clb_filter_t *filter)
+{
+    clb_event_t event = { .kind = CLB_EV_ERROR };
+
+    event.u.error.kind = CLB_CLI_FAILED;
+    event.u.error.message = "the answer grew larger than this server allows "
+                            "(CLIBridgeMaxAnswer)";
+    return finish(filter, &event);
+}
+
+apr_status_t clb_filter_event(clb_filter_t *filter, const clb_event_t *event)
+{
+    apr_status_t rv;
+
+    if (filter->over) {
+        return APR_EOF;
+    }
+    switch (event->kind) {
+    case CLB_EV_TEXT:
+    case CLB_EV_REASONING:
+        if (event->u.text.len > filter->left) {
+            return too_large(filter);
+        }
+        filter->left -= event->u.text.len;
+        return event->kind == CLB_EV_TEXT ? text(filter, event)
+                                          : pass(filter, event);
+    case CLB_EV_STOP:
+    case CLB_EV_ERROR:
+        rv = pass_text(filter, filter->held.data, filter->held.len);
+        clb_buf_reset(&filter->held);
+        return rv == APR_SUCCESS ? pass(filter, event) : rv;
+    default:
+        return pass(filter, event);
+    }
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLB_FILTER_H
+#define CLB_FILTER_H
+
+#include "event.h"
+
+#include <apr_tables.h>
+
+/**
+ * What no CLI does but a bridge can, done once between driver and dialect:
+ * stop sequences and the cap on an answer's size.
+ */
+typedef struct clb_filter_t clb_filter_t;
+
+/**
+ * A filter in @a pool that passes events on to @a sink.
+ * @param stop array of const char *, none empty; text that may turn out to be
+ *        the start of one is held back until it is known
+ * @param max_answer bytes of text and reasoning allowed in one answer
+ */
+clb_filter_t *clb_filter_create(apr_pool_t *pool,
+                                const apr_array_header_t *stop,
+                                apr_size_t max_answer, clb_sink_t sink);
+
+/**
+ * Pass one event. After a stop sequence the sink got STOP; after too large an
+ * answer it got ERROR.
+ * @return APR_EOF when the turn is over by the filter's word, else what the
+ *         sink returned
+ */
+apr_status_t clb_filter_event(clb_filter_t *filter, const clb_event_t *event);
+
+#endif

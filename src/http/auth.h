@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLB_AUTH_H
+#define CLB_AUTH_H
+
+#include "request.h"
+
+/**
+ * Find out whose request @a r is: by its key, by another module's
+ * authentication, or nobody's where that is allowed. Sets r->user to the key's
+ * name. @return APR_SUCCESS, or APR_EGENERAL with req->error set
+ */
+apr_status_t clb_identify(request_rec *r);
+
+/** 1 if whoever asks has @a scope; anonymous ones have chat. Sets req->error
+ *  otherwise. */
+int clb_may(request_rec *r, unsigned scope);
+
+/** 1 if the peer, as mod_remoteip sees it, is this machine itself and no proxy
+ *  stands between. */
+int clb_from_loopback(request_rec *r);
+
+/** A number for fairness between clients: of the key, the user or the peer. */
+apr_uint64_t clb_fairness_key(request_rec *r);
+
+/** Register `AuthType CLIBridge` and `Require clibridge-scope`. */
+void clb_auth_register(apr_pool_t *pool);
+
+#endif

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The story of a request: route, key, body, chat, backend, turn.
+ */
+#include "handler.h"
+
+#include "../core/filter.h"
+#include "../proc/turn.h"
+#include "auth.h"
+#include "body.h"
+#include "reply.h"
+#include "stream.h"
+#include "wait.h"
+
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_protocol.h>
+
+APLOG_USE_MODULE(clibridge);
+
+/* What the log says when the client left before its answer (nginx's). */
+#define STATUS_CLIENT_GONE 499
+
+/* A request that is ready to be run. */
+typedef struct job_t {
+    request_rec *r;
+    clb_dir_conf_t conf;
+    clb_route_t route;
+    clb_chat_t *chat;
+    int backend;             /* index in the configuration */
+    clb_error_t error;
+} job_t;
+
+static apr_status_t take_chat(job_t *job)
+{
+    request_rec *r = job->r;
+    clb_json_t *body;
+    apr_status_t rv;
+
+    rv = clb_body_read(r, job->conf.max_body, &body, &job->error);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    job->chat = clb_chat_create(r->pool);
+    return job->route.dialect->parse(job->chat, body, &job->error);
+}
+
+static apr_status_t no_model(job_t *job)
+{
+    return clb_error_set(&job->error, job->r->pool, CLB_MODEL_NOT_FOUND,
+                         "model", "the model '%s' does not exist here; GET "
+                         "/v1/models lists what does", job->chat->asked);
+}
+
+/* The model by its alias, and the backend that serves it. */
+static apr_status_t take_backend(job_t *job)
+{
+    clb_server_conf_t *server = clb_server_conf(job->r->server);
+    const apr_array_header_t *backends = clb_run()->global->backends;
+    const clb_backend_t *backend;
+    clb_chat_t *chat = job->chat;
+    int i;
+
+    if (chat->asked == NULL) {
+        chat->asked = server->default_model;
+    }
+    if (chat->asked == NULL) {
+        return clb_error_set(&job->error, job->r->pool, CLB_BAD_REQUEST,
+                             "model", "'model' must be given");
+    }
+    chat->model = clb_model_alias(job->r, chat->asked);
+    backend = clb_backend_route(backends, chat->model);
+    for (i = 0; i < backends->nelts; i++) {
+        if (APR_ARRAY_IDX(backends, i, clb_backend_t *) == backend) {
+            job->backend = i;
+            return APR_SUCCESS;
+        }
+    }
+    return no_model(job);
+}
+
+/* CLIBridgeUnsupported: fields this backend cannot honour. */
+static apr_status_t check_ignored(job_t *job)
+{
+    const clb_backend_t *backend = APR_ARRAY_IDX(
+        clb_run()->global->backends, job->backend, clb_backend_t *);
+    const char *names = clb_chat_ignored(job->chat,
+                                         backend->driver->honours(backend));
+
+    if (names == NULL || job->conf.unsupported == CLB_UNSUPPORTED_IGNORE) {
+        return APR_SUCCESS;
+    }
+    if (job->conf.unsupported == CLB_UNSUPPORTED_REJECT) {
+        return clb_error_set(&job->error, job->r->pool, CLB_UNSUPPORTED,
+                             names, "the backend '%s' cannot honour: %s",
+                             backend->name, names);
+    }
+    apr_table_setn(job->r->headers_out, "x-clibridge-ignored", names);
+    return APR_SUCCESS;
+}
+
+static apr_status_t prepare(job_t *job)
+{
+    apr_status_t rv;
+
+    if (clb_run() == NULL) {
+        return clb_error_set(&job->error, job->r->pool, CLB_SHUTTING_DOWN,
+                             NULL, "the server is not ready");
+    }
+    if ((rv = take_chat(job)) != APR_SUCCESS
+        || (rv = take_backend(job)) != APR_SUCCESS) {
+        return rv;
+    }
+    return check_ignored(job);
+}
+
+static int gone(void *stream)
+{
+    return clb_client_gone(((clb_stream_t *)stream)->r);
+}
+
+static apr_status_t tick(void *stream)
+{
+    return clb_stream_tick(stream);
+}
+
+static apr_status_t filtered(void *filter, const clb_event_t *event)
+{
+    return clb_filter_event(filter, event);
+}
+
+static void note(request_rec *r, const char *name, apr_int64_t value)
+{
+    apr_table_setn(r->notes, name, apr_psprintf(r->pool, "%" APR_INT64_T_FMT,
+                                                value));
+}
+
+/* What CustomLog can show of a turn: %{clibridge-…}n. */
+static void take_notes(const job_t *job, const clb_turn_t *turn,
+                       const clb_stream_t *stream)
+{
+    request_rec *r = job->r;
+    const clb_usage_t *usage = &stream->reply->usage;
+
+    apr_table_setn(r->notes, "clibridge-model", job->chat->model);
+    apr_table_setn(r->notes, "clibridge-backend", APR_ARRAY_IDX(
+        clb_run()->global->backends, job->backend, clb_backend_t *)->name);
+    note(r, "clibridge-process", turn->process);
+    note(r, "clibridge-queue-ms", apr_time_as_msec(turn->queued));
+    note(r, "clibridge-tokens-in", usage->input + usage->cache_read
+         + usage->cache_write);
+    note(r, "clibridge-tokens-out", usage->output);
+    if (stream->first != 0) {
+        note(r, "clibridge-first-ms", apr_time_as_msec(stream->first
+                                                       - r->request_time));
+    }
+}
+
+static int finish(const job_t *job, const clb_turn_t *turn,
+                  const clb_stream_t *stream)
+{
+    request_rec *r = job->r;
+
+    take_notes(job, turn, stream);
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "request %s: model %s, "
+                  "process %u, %s", clb_request(r)->id, job->chat->model,
+                  turn->process, turn->left ? "client_gone"
+                  : clb_error_info(stream->error)->name);
+    if (turn->left) {
+        apr_table_setn(r->notes, "clibridge-error",
+                       clb_error_info(CLB_CLIENT_GONE)->name);
+        r->connection->keepalive = AP_CONN_CLOSE;
+        if (!stream->begun) {
+            r->status = STATUS_CLIENT_GONE;
+        }
+    }
+    return OK;
+}
+
+static void fill(clb_turn_t *turn, const job_t *job, clb_stream_t *stream)
+{
+    const clb_dir_conf_t *conf = &job->conf;
+    clb_sink_t sink = { clb_stream_event, stream };
+
+    turn->pool = job->r->pool;
+    turn->run = clb_run();
+    turn->backend = job->backend;
+    turn->key = clb_fairness_key(job->r);
+    turn->chat = job->chat;
+    turn->limits.queue = turn->run->global->queue_timeout;
+    turn->limits.first = conf->first;
+    turn->limits.idle = conf->idle;
+    turn->limits.turn = conf->turn;
+    turn->limits.tick = job->chat->stream ? conf->keep_alive : 0;
+    /* a CLI repeats an answer as one line, with escapes */
+    turn->max_line = (apr_size_t)conf->max_answer * 2 + 1024 * 1024;
+    turn->sink.event = filtered;
+    turn->sink.baton = clb_filter_create(turn->pool, job->chat->stop,
+                                         (apr_size_t)conf->max_answer, sink);
+    turn->client_fd = clb_client_fd(job->r);
+    turn->gone = gone;
+    turn->tick = tick;
+    turn->baton = stream;
+}
+
+int clb_handle_turn(request_rec *r)
+{
+    job_t job = { .r = r, .conf = clb_dir_conf(r),
+                  .route = clb_route(r->uri, r->pool) };
+    clb_stream_t *stream;
+    clb_turn_t turn = { 0 };
+
+    if (prepare(&job) != APR_SUCCESS) {
+        return clb_reply_error(r, job.route.dialect, &job.error);
+    }
+    stream = clb_stream_create(r, job.route.dialect, job.chat);
+    fill(&turn, &job, stream);
+    clb_client_patience(r, job.conf.write);
+    clb_turn_run(&turn);
+    clb_client_patience(r, -1);
+    return finish(&job, &turn, stream);
+}
+
+/* Browsers: an origin that CLIBridgeOrigin names may read answers. */
+static void allow_origin(request_rec *r, const clb_dir_conf_t *conf)
+{
+    const char *origin = apr_table_get(r->headers_in, "Origin");
+    int i;
+
+    for (i = 0; origin != NULL && conf->origins != NULL
+         && i < conf->origins->nelts; i++) {
+        const char *allowed = APR_ARRAY_IDX(conf->origins, i, const char *);
+
+        if (strcmp(allowed, "*") == 0 || strcasecmp(allowed, origin) == 0) {
+            apr_table_setn(r->err_headers_out, "Access-Control-Allow-Origin",
+                           origin);
+            apr_table_mergen(r->err_headers_out, "Vary", "Origin");
+            return;
+        }
+    }
+}
+
+/* A preflight comes without a key, so it is answered before keys matter. */
+static int preflight(request_rec *r, const clb_route_t *route)
+{
+    const char *headers = apr_table_get(r->headers_in,
+                                        "Access-Control-Request-Headers");
+
+    r->allowed = ((apr_int64_t)1 << route->method)
+               | ((apr_int64_t)1 << M_OPTIONS);
+    apr_table_setn(r->headers_out, "Allow", route->method == M_POST
+                   ? "POST, OPTIONS" : "GET, HEAD, OPTIONS");
+    if (apr_table_get(r->err_headers_out, "Access-Control-Allow-Origin")) {
+        apr_table_setn(r->headers_out, "Access-Control-Allow-Methods",
+                       "GET, POST, OPTIONS");
+        apr_table_setn(r->headers_out, "Access-Control-Allow-Headers",
+                       headers != NULL ? headers
+                       : "authorization, content-type");
+        apr_table_setn(r->headers_out, "Access-Control-Max-Age", "600");
+    }
+    r->status = HTTP_NO_CONTENT;
+    return OK;
+}
+
+static int refuse(request_rec *r, const clb_route_t *route, clb_error_e kind,
+                  const char *message)
+{
+    clb_error_t error = { kind, message, NULL, 0 };
+
+    return clb_reply_error(r, route->dialect, &error);
+}
+
+static int dispatch(request_rec *r, const clb_route_t *route)
+{
+    if (route->kind == CLB_ROUTE_HEALTH) {
+        return clb_handle_health(r);
+    }
+    if (!clb_may(r, CLB_SCOPE_CHAT)) {
+        return clb_reply_error(r, route->dialect, &clb_request(r)->error);
+    }
+    switch (route->kind) {
+    case CLB_ROUTE_TURN: return clb_handle_turn(r);
+    case CLB_ROUTE_MODELS: return clb_handle_models(r, NULL);
+    default: return clb_handle_models(r, route->rest);
+    }
+}
+
+int clb_handler(request_rec *r)
+{
+    clb_dir_conf_t conf;
+    clb_route_t route;
+
+    if (!clb_request_is_ours(r)) {
+        return DECLINED;
+    }
+    conf = clb_dir_conf(r);
+    route = clb_route(r->uri, r->pool);
+    allow_origin(r, &conf);
+    if (route.kind == CLB_ROUTE_NONE) {
+        return refuse(r, &route, CLB_NOT_FOUND, apr_psprintf(r->pool,
+                      "there is no '%s %s' here", r->method,
+                      ap_escape_html(r->pool, r->uri)));
+    }
+    if (r->method_number == M_OPTIONS) {
+        return preflight(r, &route);
+    }
+    if (r->method_number != route.method) {
+        apr_table_setn(r->err_headers_out, "Allow", route.method == M_POST
+                       ? "POST, OPTIONS" : "GET, HEAD, OPTIONS");
+        return refuse(r, &route, CLB_METHOD, apr_psprintf(r->pool, "the "
+                      "method %s is not allowed here; use %s", r->method,
+                      route.method == M_POST ? "POST" : "GET"));
+    }
+    return dispatch(r, &route);
+}

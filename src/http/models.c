@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The list of models: every name a backend lists that is no pattern, and every
+ * alias that leads to a model somebody serves.
+ */
+#include "../core/json.h"
+#include "../proc/supervise.h"
+#include "auth.h"
+#include "handler.h"
+#include "reply.h"
+
+#include <apr_strings.h>
+#include <http_protocol.h>
+
+const char *clb_model_alias(request_rec *r, const char *name)
+{
+    apr_hash_t *aliases = clb_server_conf(r->server)->aliases;
+    const char *model = aliases == NULL ? NULL
+        : apr_hash_get(aliases, name, APR_HASH_KEY_STRING);
+
+    return model != NULL ? model : name;
+}
+
+/* The start of the server is as good a date of creation as any, and stable. */
+static clb_json_t *model_json(request_rec *r, const char *id,
+                              const clb_backend_t *backend)
+{
+    return clb_json_pack(r->pool, "{s:s, s:s, s:I, s:s}", "id", id,
+        "object", "model", "created", (long long)apr_time_sec(
+            clb_run()->table.shared->started), "owned_by", backend->name);
+}
+
+static void add(request_rec *r, clb_json_t *list, apr_hash_t *seen,
+                const char *id, const clb_backend_t *backend)
+{
+    if (backend != NULL && !clb_model_is_pattern(id)
+        && apr_hash_get(seen, id, APR_HASH_KEY_STRING) == NULL) {
+        apr_hash_set(seen, id, APR_HASH_KEY_STRING, id);
+        clb_json_append(list, model_json(r, id, backend));
+    }
+}
+
+static clb_json_t *list_json(request_rec *r)
+{
+    const apr_array_header_t *backends = clb_run()->global->backends;
+    clb_server_conf_t *conf = clb_server_conf(r->server);
+    clb_json_t *list = clb_json_pack(r->pool, "[]");
+    apr_hash_t *seen = apr_hash_make(r->pool);
+    apr_hash_index_t *hi;
+    int i, j;
+
+    if (conf->default_model != NULL) {
+        add(r, list, seen, conf->default_model, clb_backend_route(backends,
+            clb_model_alias(r, conf->default_model)));
+    }
+    for (i = 0; i < backends->nelts; i++) {
+        const clb_backend_t *b = APR_ARRAY_IDX(backends, i, clb_backend_t *);
+
+        for (j = 0; j < b->models->nelts && b->slots != 0; j++) {
+            add(r, list, seen, APR_ARRAY_IDX(b->models, j, const char *), b);
+        }
+    }
+    for (hi = conf->aliases == NULL ? NULL
+              : apr_hash_first(r->pool, conf->aliases);
+         hi != NULL; hi = apr_hash_next(hi)) {
+        const void *alias;
+        void *model;
+
+        apr_hash_this(hi, &alias, NULL, &model);
+        add(r, list, seen, alias, clb_backend_route(backends, model));
+    }
+    return list;
+}
+
+int clb_handle_models(request_rec *r, const char *id)
+{
+    clb_error_t error = { CLB_SHUTTING_DOWN, "the server is not ready",
+                          NULL, 0 };
+    const clb_backend_t *backend = NULL;
+    clb_json_t *json;
+    clb_buf_t body;
+
+    if (clb_run() == NULL) {
+        return clb_reply_error(r, NULL, &error);
+    }
+    if (id != NULL) {
+        char *name = apr_pstrdup(r->pool, id);
+
+        /* a slash in the name came as %2F and was kept so */
+        ap_unescape_url_keep2f(name, 1);
+        backend = clb_backend_route(clb_run()->global->backends,
+                                    clb_model_alias(r, name));
+        if (backend == NULL) {
+            clb_error_set(&error, r->pool, CLB_MODEL_NOT_FOUND, "model",
+                          "the model '%s' does not exist here",
+                          clb_utf8_clean(r->pool, name, strlen(name), NULL));
+            return clb_reply_error(r, NULL, &error);
+        }
+        json = model_json(r, clb_utf8_clean(r->pool, name, strlen(name),
+                                            NULL), backend);
+    }
+    else {
+        json = clb_json_pack(r->pool, "{s:s, s:O}", "object", "list", "data",
+                             list_json(r));
+    }
+    clb_buf_init(&body, r->pool, 1024);
+    clb_json_write(&body, json);
+    return clb_reply_json(r, HTTP_OK, body.data, body.len);
+}

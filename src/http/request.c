@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A request on one of our paths from its arrival on: its id, the key that must
+ * not reach a log, and refusals by core and other modules, which must be JSON
+ * too: an HTML page is what SDKs show as "Unexpected token <".
+ */
+#include "request.h"
+
+#include "reply.h"
+
+#include <apr_general.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <http_config.h>
+#include <http_core.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <string.h>
+
+extern module AP_MODULE_DECLARE_DATA clibridge_module;
+
+#define HANDLER "clibridge"
+#define FILTER "CLIBRIDGE_REFUSAL"
+
+/* Statuses for which an ErrorDocument must not lead away from JSON. */
+static const int refusals[] = {
+    400, 401, 403, 404, 405, 406, 408, 411, 413, 414, 415, 417, 422, 426,
+    429, 431, 500, 501, 502, 503, 504
+};
+
+clb_request_t *clb_request(request_rec *r)
+{
+    clb_request_t *req = ap_get_module_config(r->request_config,
+                                              &clibridge_module);
+
+    if (req == NULL) {
+        req = apr_pcalloc(r->pool, sizeof(*req));
+        ap_set_module_config(r->request_config, &clibridge_module, req);
+    }
+    return req;
+}
+
+int clb_request_is_ours(request_rec *r)
+{
+    const core_dir_config *core;
+
+    if (r->handler != NULL && strcmp(r->handler, HANDLER) == 0) {
+        return 1;
+    }
+    core = r->per_dir_config == NULL ? NULL
+         : ap_get_core_module_config(r->per_dir_config);
+    if (core != NULL && core->handler != NULL
+        && strcmp(core->handler, HANDLER) == 0) {
+        return 1;
+    }
+    return clb_server_conf(r->server)->enabled == 1
+        && clb_route_at_root(r->uri);
+}
+
+static const char *unique_id(apr_pool_t *pool)
+{
+    static const char hex[] = "0123456789abcdef";
+    unsigned char random[12];
+    char *id = apr_palloc(pool, sizeof(random) * 2 + 1);
+    apr_size_t i;
+
+    apr_generate_random_bytes(random, sizeof(random));
+    for (i = 0; i < sizeof(random); i++) {
+        id[2 * i] = hex[random[i] >> 4];
+        id[2 * i + 1] = hex[random[i] & 15];
+    }
+    id[2 * i] = '\0';
+    return id;
+}
+
+/* Take `key=…` out of a query string. @return the value, or NULL */
+static char *cut_key(apr_pool_t *pool, const char *args, const char **rest)
+{
+    char *copy = apr_pstrdup(pool, args), *state, *part, *value = NULL;
+    const char *kept = NULL;
+
+    for (part = apr_strtok(copy, "&", &state); part != NULL;
+         part = apr_strtok(NULL, "&", &state)) {
+        if (strncmp(part, "key=", 4) == 0) {
+            value = part + 4;
+        }
+        else {
+            kept = kept == NULL ? part : apr_pstrcat(pool, kept, "&", part,
+                                                     NULL);
+        }
+    }
+    *rest = kept;
+    return value;
+}
+
+/* The same URI with another query. */
+static char *with_query(apr_pool_t *pool, const char *uri, const char *query)
+{
+    const char *mark = strchr(uri, '?');
+    const char *path = mark == NULL ? uri
+        : apr_pstrndup(pool, uri, (apr_size_t)(mark - uri));
+
+    return query == NULL ? apr_pstrdup(pool, path)
+                         : apr_pstrcat(pool, path, "?", query, NULL);
+}
+
+static const char *query_key(request_rec *r)
+{
+    const char *rest;
+    char *value;
+
+    if (r->args == NULL
+        || (value = cut_key(r->pool, r->args, &rest)) == NULL) {
+        return NULL;
+    }
+    r->args = (char *)rest;
+    r->parsed_uri.query = (char *)rest;
+    r->unparsed_uri = with_query(r->pool, r->unparsed_uri, rest);
+    r->the_request = apr_pstrcat(r->pool, r->method, " ", r->unparsed_uri,
+                                 r->protocol ? " " : "", r->protocol, NULL);
+    ap_unescape_urlencoded(value);
+    return value;
+}
+
+/* The four places of a key: the header of OpenAI's clients, Anthropic's,
+ * Google's, and Google's query. */
+static const char *presented_key(request_rec *r)
+{
+    const char *query = query_key(r), *value;
+
+    value = apr_table_get(r->headers_in, "Authorization");
+    if (value != NULL && strncasecmp(value, "Bearer ", 7) == 0) {
+        for (value += 7; *value == ' '; value++) {
+        }
+        return value;
+    }
+    if ((value = apr_table_get(r->headers_in, "x-api-key")) != NULL
+        || (value = apr_table_get(r->headers_in, "x-goog-api-key")) != NULL) {
+        return value;
+    }
+    return query;
+}
+
+int clb_request_arrive(request_rec *r)
+{
+    clb_request_t *req;
+    apr_size_t i;
+
+    /* the Location is not known yet, so a key is cut off wherever a route of
+     * ours may be */
+    if (r->uri == NULL || (!clb_request_is_ours(r)
+        && clb_route(r->uri, r->pool).kind == CLB_ROUTE_NONE)) {
+        return DECLINED;
+    }
+    req = clb_request(r);
+    req->id = apr_pstrcat(r->pool, "req_", unique_id(r->pool), NULL);
+    req->secret = presented_key(r);
+    if (!clb_request_is_ours(r)) {
+        return DECLINED;
+    }
+    apr_table_setn(r->err_headers_out, "x-request-id", req->id);
+    apr_table_setn(r->notes, "clibridge-request-id", req->id);
+    for (i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
+        ap_custom_response(r, refusals[i], "\"");
+    }
+    return DECLINED;
+}
+
+/* core refuses %2F in a path; escaped once more it arrives in r->uri as the
+ * client wrote it, and the model's route decodes it. */
+int clb_request_slashes(request_rec *r)
+{
+    char *path = r->parsed_uri.path, *at;
+    clb_buf_t out;
+
+    if (path == NULL || strstr(path, "/models/") == NULL
+        || ap_strcasestr(path, "%2f") == NULL || !clb_request_is_ours(r)) {
+        return DECLINED;
+    }
+    clb_buf_init(&out, r->pool, strlen(path) * 2);
+    while ((at = ap_strcasestr(path, "%2f")) != NULL) {
+        clb_buf_add(&out, path, (apr_size_t)(at - path));
+        clb_buf_puts(&out, "%252F");
+        path = at + 3;
+    }
+    clb_buf_puts(&out, path);
+    r->parsed_uri.path = out.data;
+    r->uri = apr_pstrdup(r->pool, out.data);
+    return DECLINED;
+}
+
+int clb_request_no_file(request_rec *r)
+{
+    return clb_server_conf(r->server)->enabled == 1
+        && clb_route_at_root(r->uri) ? OK : DECLINED;
+}
+
+/* Replaces whatever page another module wrote by the error as JSON. */
+static apr_status_t refusal_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    request_rec *r = f->r;
+    apr_bucket_brigade *own;
+    const char *body;
+
+    if (f->ctx != NULL) {
+        apr_brigade_cleanup(bb);
+        return APR_SUCCESS;
+    }
+    f->ctx = r;
+    body = clb_reply_refusal(r);
+    ap_set_content_type(r, "application/json");
+    apr_table_unset(r->headers_out, "Content-Length");
+    apr_table_unset(r->headers_out, "Content-Encoding");
+    own = apr_brigade_create(r->pool, f->c->bucket_alloc);
+    if (!r->header_only) {
+        apr_brigade_puts(own, NULL, NULL, body);
+        ap_set_content_length(r, (apr_off_t)strlen(body));
+    }
+    APR_BRIGADE_INSERT_TAIL(own,
+                            apr_bucket_eos_create(f->c->bucket_alloc));
+    apr_brigade_cleanup(bb);
+    return ap_pass_brigade(f->next, own);
+}
+
+void clb_request_register(void)
+{
+    ap_register_output_filter(FILTER, refusal_filter, NULL,
+                              AP_FTYPE_CONTENT_SET);
+}
+
+void clb_request_refused(request_rec *r)
+{
+    if (r->status >= 400 && r->uri != NULL && clb_request_is_ours(r)) {
+        ap_add_output_filter(FILTER, NULL, r, r->connection);
+    }
+}
+
+/* Later hooks of the transaction log everything they can reach. */
+int clb_request_depart(request_rec *r)
+{
+    clb_request_t *req = ap_get_module_config(r->request_config,
+                                              &clibridge_module);
+
+    if (req != NULL) {
+        req->secret = NULL;
+    }
+    return DECLINED;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLB_REQUEST_H
+#define CLB_REQUEST_H
+
+#include "../acct/keys.h"
+#include "../core/error.h"
+#include "config.h"
+#include "route.h"
+
+/** What we know of a request on one of our paths. */
+typedef struct clb_request_t {
+    const char *id;              /**< x-request-id */
+    const char *secret;          /**< the key as presented, or NULL */
+    int identified;              /**< clb_identify() ran */
+    const clb_key_t *key;        /**< whose it is; NULL = nobody's */
+    int anonymous;               /**< allowed without a key */
+    clb_error_t error;           /**< why it was refused, if it was */
+} clb_request_t;
+
+/** The state of @a r; made if it has none. */
+clb_request_t *clb_request(request_rec *r);
+
+/** 1 if @a r is on a path this module answers: by `SetHandler clibridge`, or
+ *  below /v1, /v1beta and /health where `CLIBridge On`. */
+int clb_request_is_ours(request_rec *r);
+
+/** Hook, first of post_read_request: an id, and the key out of the request
+ *  line before any log sees it. */
+int clb_request_arrive(request_rec *r);
+
+/** Hook, pre_translate_name: keep encoded slashes in model names. */
+int clb_request_slashes(request_rec *r);
+
+/** Hook, map_to_storage: our paths are no files. */
+int clb_request_no_file(request_rec *r);
+
+/** Hook, insert_error_filter: refusals by others become JSON as well. */
+void clb_request_refused(request_rec *r);
+
+/** Hook, log_transaction, first: take the secret out of memory. */
+int clb_request_depart(request_rec *r);
+
+/** Register the output filter that clb_request_refused() inserts. */
+void clb_request_register(void);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLB_ROUTE_H
+#define CLB_ROUTE_H
+
+#include "../api/dialect.h"
+
+#include <httpd.h>
+
+typedef enum clb_route_e {
+    CLB_ROUTE_NONE,
+    CLB_ROUTE_TURN,       /**< a model answers, in route->dialect */
+    CLB_ROUTE_MODELS,
+    CLB_ROUTE_MODEL,      /**< route->rest is the model's name */
+    CLB_ROUTE_HEALTH
+} clb_route_e;
+
+typedef struct clb_route_t {
+    clb_route_e kind;
+    int method;           /**< M_GET or M_POST */
+    const clb_dialect_t *dialect;
+    const char *rest;     /**< what follows the route's path */
+} clb_route_t;
+
+/**
+ * The route of a path: the longest known end of it, so that a Location may
+ * put anything before. Slashes are merged and one at the end is dropped.
+ * @param path the decoded path; @a route->rest is in @a pool
+ */
+clb_route_t clb_route(const char *path, apr_pool_t *pool);
+
+/** 1 if @a path begins as the API does at the root of a virtual host. */
+int clb_route_at_root(const char *path);
+
+#endif

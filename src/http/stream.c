@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way from events to brigades.
+ */
+#include "stream.h"
+
+#include "../api/sse.h"
+#include "reply.h"
+
+#include <apr_strings.h>
+#include <http_protocol.h>
+
+clb_stream_t *clb_stream_create(request_rec *r, const clb_dialect_t *dialect,
+                                const clb_chat_t *chat)
+{
+    clb_stream_t *stream = apr_pcalloc(r->pool, sizeof(*stream));
+
+    stream->r = r;
+    stream->dialect = dialect;
+    stream->reply = clb_reply_create(dialect, chat,
+                                     clb_request(r)->id + sizeof("req"),
+                                     r->pool);
+    stream->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    return stream;
+}
+
+/* Compression would hold events back and, on a page with secrets, leak them
+ * (BREACH). */
+static void begin(clb_stream_t *stream)
+{
+    request_rec *r = stream->r;
+
+    if (stream->begun) {
+        return;
+    }
+    stream->begun = 1;
+    ap_set_content_type(r, "text/event-stream");
+    apr_table_setn(r->headers_out, "Cache-Control", "no-cache");
+    apr_table_setn(r->headers_out, "X-Accel-Buffering", "no");
+    apr_table_setn(r->subprocess_env, "no-gzip", "1");
+    apr_table_setn(r->subprocess_env, "no-brotli", "1");
+}
+
+static apr_status_t flush(clb_stream_t *stream)
+{
+    return clb_reply_flush(stream->r, stream->bb, &stream->reply->out);
+}
+
+apr_status_t clb_stream_tick(void *baton)
+{
+    clb_stream_t *stream = baton;
+
+    if (!stream->reply->chat->stream) {
+        return APR_SUCCESS;
+    }
+    begin(stream);
+    clb_sse_comment(&stream->reply->out, "keep-alive");
+    return flush(stream);
+}
+
+static void first_words(clb_stream_t *stream)
+{
+    if (stream->first == 0) {
+        stream->first = apr_time_now();
+        if (stream->reply->chat->stream) {
+            begin(stream);
+            stream->dialect->begin(stream->reply);
+        }
+    }
+}
+
+static apr_status_t gather(clb_stream_t *stream, const clb_event_t *event)
+{
+    clb_reply_t *reply = stream->reply;
+
+    if (event->kind == CLB_EV_TEXT) {
+        clb_buf_add(&reply->text, event->u.text.data, event->u.text.len);
+    }
+    else if (event->kind == CLB_EV_REASONING) {
+        clb_buf_add(&reply->reasoning, event->u.text.data,
+                    event->u.text.len);
+    }
+    else {
+        reply->stop = event->u.stop;
+        stream->dialect->whole(reply);
+        clb_reply_json(stream->r, HTTP_OK, reply->out.data, reply->out.len);
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t fail(clb_stream_t *stream, const clb_error_t *error)
+{
+    stream->error = error->kind;
+    if (!stream->begun) {
+        clb_reply_error(stream->r, stream->dialect, error);
+        return APR_SUCCESS;
+    }
+    stream->dialect->error(stream->reply, error);
+    apr_table_setn(stream->r->notes, "clibridge-error",
+                   clb_error_info(error->kind)->name);
+    return flush(stream);
+}
+
+apr_status_t clb_stream_event(void *baton, const clb_event_t *event)
+{
+    clb_stream_t *stream = baton;
+
+    switch (event->kind) {
+    case CLB_EV_TEXT:
+    case CLB_EV_REASONING:
+    case CLB_EV_STOP:
+        first_words(stream);
+        if (!stream->reply->chat->stream) {
+            return gather(stream, event);
+        }
+        stream->dialect->event(stream->reply, event);
+        return flush(stream);
+    case CLB_EV_USAGE:
+        stream->reply->usage = event->u.usage;
+        return APR_SUCCESS;
+    case CLB_EV_ERROR:
+        return fail(stream, &event->u.error);
+    default:
+        return APR_SUCCESS;
+    }
+}

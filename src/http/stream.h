@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLB_STREAM_H
+#define CLB_STREAM_H
+
+#include "request.h"
+
+/**
+ * Events to the client: as a stream, or as one answer at the end. Nothing is
+ * sent before the first words of the model or the first sign of life, so that
+ * an error before them has its proper status.
+ */
+typedef struct clb_stream_t {
+    request_rec *r;
+    const clb_dialect_t *dialect;
+    clb_reply_t *reply;
+    apr_bucket_brigade *bb;
+    int begun;                   /**< headers are out */
+    apr_time_t first;            /**< when the first words came; 0 = not yet */
+    clb_error_e error;           /**< what the turn ended with */
+} clb_stream_t;
+
+/** Prepare to answer @a chat. */
+clb_stream_t *clb_stream_create(request_rec *r, const clb_dialect_t *dialect,
+                                const clb_chat_t *chat);
+
+/** The sink for a turn's events. */
+apr_status_t clb_stream_event(void *stream, const clb_event_t *event);
+
+/** A sign of life; nothing for an answer that is not streamed. */
+apr_status_t clb_stream_tick(void *stream);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLB_PROC_CONFIG_H
+#define CLB_PROC_CONFIG_H
+
+#include "../backend/backend.h"
+
+#include <unistd.h>
+
+/** What is configured once for the server: who runs how many CLIs where. Made
+ *  anew at each reading of the configuration, in its pool; read only after. */
+typedef struct clb_global_t {
+    const char *user;             /**< CLIBridgeUser, NULL = not given */
+    uid_t uid;                    /**< of user; valid if httpd runs as root */
+    gid_t gid;
+    const char *state_dir;
+    int slots;
+    int queue;
+    apr_interval_time_t queue_timeout;
+    int processes;
+    apr_off_t memory;             /**< bytes of all CLIs, 0 = no limit */
+    apr_array_header_t *backends; /**< of clb_backend_t * */
+} clb_global_t;
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The keeper's side of the leases. A lease is a socket: as long as it is open
+ * the worker lives; its end without RELEASE means that the turn was cut, so
+ * the process is dirty and the slot is freed here. Keeper only.
+ */
+#include "keeper.h"
+
+#include "spawn.h"
+
+#include <apr_strings.h>
+#include <http_log.h>
+#include <string.h>
+#include <unistd.h>
+
+APLOG_USE_MODULE(clibridge);
+
+/* A process that was told to stop its answer has this long to do so. */
+#define SETTLE_LIMIT apr_time_from_msec(200)
+
+static clb_hold_t *new_hold(clb_keeper_t *keeper)
+{
+    clb_hold_t *hold;
+
+    if (APR_RING_EMPTY(&keeper->spare, clb_hold_t, link)) {
+        hold = apr_palloc(keeper->pool, sizeof(*hold));
+    }
+    else {
+        hold = APR_RING_FIRST(&keeper->spare);
+        APR_RING_REMOVE(hold, link);
+    }
+    memset(hold, 0, sizeof(*hold));
+    APR_RING_INSERT_TAIL(&keeper->holds, hold, clb_hold_t, link);
+    return hold;
+}
+
+static void drop(clb_keeper_t *keeper, clb_hold_t *hold)
+{
+    close(hold->fd);
+    hold->fd = -1;      /* the poll set of this round may still name it */
+    APR_RING_REMOVE(hold, link);
+    APR_RING_INSERT_TAIL(&keeper->spare, hold, clb_hold_t, link);
+}
+
+static void refuse(clb_keeper_t *keeper, clb_hold_t *hold, clb_error_e kind,
+                   const char *message, apr_interval_time_t retry_after)
+{
+    clb_msg_t msg = { .kind = CLB_MSG_REFUSED };
+
+    msg.u.refused.kind = kind;
+    msg.u.refused.retry_after = retry_after > 0 ? retry_after : 0;
+    apr_cpystrn(msg.u.refused.message, message,
+                sizeof(msg.u.refused.message));
+    clb_wire_send(hold->fd, &msg, NULL, 0);
+    clb_slot_leave(keeper->table, &hold->claim);
+    drop(keeper, hold);
+}
+
+static void admitted(clb_keeper_t *keeper, clb_hold_t *hold)
+{
+    hold->admitted = 1;
+    hold->pool = clb_warm_choose(keeper, hold->backend);
+    clb_warm_demand(keeper, hold->pool);
+}
+
+/* The claim must be a live row: only httpd's children can make one. */
+static void announced(clb_keeper_t *keeper, const clb_msg_t *msg, int fd)
+{
+    clb_claim_t claim = { msg->u.lease.row, msg->u.lease.nonce };
+    clb_row_e state = clb_slot_state(keeper->table, &claim, NULL);
+    clb_hold_t *hold;
+
+    if (msg->kind != CLB_MSG_LEASE || state == CLB_ROW_FREE
+        || msg->u.lease.backend
+           >= (apr_uint32_t)keeper->global->backends->nelts) {
+        close(fd);
+        return;
+    }
+    hold = new_hold(keeper);
+    hold->fd = fd;
+    hold->claim = claim;
+    hold->backend = (int)msg->u.lease.backend;
+    if (state == CLB_ROW_ACTIVE) {
+        /* it was next before its announcement came */
+        admitted(keeper, hold);
+    }
+}
+
+int clb_hold_accept(clb_keeper_t *keeper)
+{
+    int fds[CLB_WIRE_FDS], nfds;
+    apr_status_t rv;
+    clb_msg_t msg;
+
+    while ((rv = clb_wire_recv(keeper->doorbell, &msg, fds, &nfds))
+           != APR_EOF) {
+        if (rv == APR_SUCCESS && nfds == 1) {
+            announced(keeper, &msg, fds[0]);
+            continue;
+        }
+        while (rv == APR_SUCCESS && nfds > 0) {
+            close(fds[--nfds]);
+        }
+        if (APR_STATUS_IS_EAGAIN(rv)) {
+            return 1;
+        }
+        if (rv != APR_SUCCESS && rv != APR_EINVAL) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+static void admit(clb_keeper_t *keeper)
+{
+    clb_claim_t claim;
+    clb_hold_t *hold;
+
+    while (clb_slot_admit(keeper->table, keeper->generation, &claim)
+           == APR_SUCCESS) {
+        APR_RING_FOREACH(hold, &keeper->holds, clb_hold_t, link) {
+            if (hold->claim.row == claim.row
+                && hold->claim.nonce == claim.nonce) {
+                admitted(keeper, hold);
+                break;
+            }
+        }
+    }
+}
+
+static int grant(clb_keeper_t *keeper, clb_hold_t *hold,
+                 clb_process_t *process)
+{
+    int fds[CLB_WIRE_FDS], nfds = 2, i;
+    const clb_backend_t *backend = process->backend;
+    clb_msg_t msg = { .kind = CLB_MSG_GRANT };
+
+    fds[0] = process->in;
+    fds[1] = process->out;
+    for (i = 0; i < process->nfiles; i++) {
+        fds[nfds++] = process->files[i];
+    }
+    msg.u.grant.process = process->id;
+    msg.u.grant.pid = process->pid;
+    msg.u.grant.turns = process->turns;
+    msg.u.grant.files = (apr_uint32_t)process->nfiles;
+    memcpy(msg.u.grant.state, process->driver_state, CLB_STATE_MAX);
+    if (clb_wire_send(hold->fd, &msg, fds, nfds) != APR_SUCCESS) {
+        return 0;
+    }
+    hold->process = process;
+    process->hold = hold;
+    process->turns++;
+    clb_process_enter(process, CLB_LEASED, 0);
+    if (!(backend->driver->traits(backend) & CLB_REUSE)) {
+        /* the worker's close of stdin must be the last one */
+        close(process->in);
+        close(process->out);
+        process->in = process->out = -1;
+    }
+    return 1;
+}
+
+void clb_hold_serve(clb_keeper_t *keeper)
+{
+    clb_hold_t *hold, *next;
+    clb_process_t *process;
+
+    admit(keeper);
+    APR_RING_FOREACH_SAFE(hold, next, &keeper->holds, clb_hold_t, link) {
+        if (!hold->admitted || hold->process != NULL
+            || (process = clb_warm_idle(keeper, hold->pool)) == NULL) {
+            continue;
+        }
+        if (!grant(keeper, hold, process)) {
+            clb_slot_leave(keeper->table, &hold->claim);
+            drop(keeper, hold);
+        }
+    }
+}
+
+int clb_hold_unserved(const clb_keeper_t *keeper, const clb_pool_t *pool)
+{
+    const clb_hold_t *hold;
+    int n = 0;
+
+    APR_RING_FOREACH(hold, &keeper->holds, clb_hold_t, link) {
+        n += hold->admitted && hold->process == NULL && hold->pool == pool;
+    }
+    return n;
+}
+
+void clb_hold_refuse(clb_keeper_t *keeper, const clb_pool_t *pool)
+{
+    clb_hold_t *hold, *next;
+
+    APR_RING_FOREACH_SAFE(hold, next, &keeper->holds, clb_hold_t, link) {
+        if (hold->admitted && hold->process == NULL && hold->pool == pool) {
+            refuse(keeper, hold, pool->why_kind, pool->why,
+                   pool->next_start - apr_time_now());
+        }
+    }
+}
+
+static void settle(clb_keeper_t *keeper, clb_process_t *process)
+{
+    clb_input_t in = { .kind = CLB_IN_CANCEL, .backend = process->backend };
+
+    clb_process_enter(process, CLB_SETTLING, SETTLE_LIMIT);
+    clb_process_step(process, &in);
+}
+
+static void release(clb_keeper_t *keeper, clb_process_t *process,
+                    const clb_msg_release_t *msg)
+{
+    const clb_backend_t *backend = process->backend;
+    int reuse = backend->driver->traits(backend) & CLB_REUSE
+             && !process->exited && !keeper->draining;
+
+    process->hold = NULL;
+    if (reuse && msg->fate == CLB_FATE_CLEAN && !msg->midline) {
+        clb_process_return(process, msg->state, 0);
+        clb_process_enter(process, CLB_IDLE, 0);
+    }
+    else if (reuse && msg->fate == CLB_FATE_SETTLE) {
+        clb_process_return(process, msg->state, msg->midline != 0);
+        settle(keeper, process);
+    }
+    else {
+        clb_process_end(process, msg->fate == CLB_FATE_KILL);
+    }
+}
+
+void clb_hold_read(clb_keeper_t *keeper, clb_hold_t *hold)
+{
+    static const clb_msg_release_t cut = { .fate = CLB_FATE_END };
+    int fds[CLB_WIRE_FDS], nfds;
+    clb_msg_t msg;
+    apr_status_t rv = clb_wire_recv(hold->fd, &msg, fds, &nfds);
+
+    if (APR_STATUS_IS_EAGAIN(rv)) {
+        return;
+    }
+    while (rv == APR_SUCCESS && nfds > 0) {
+        close(fds[--nfds]);
+    }
+    if (rv == APR_SUCCESS && msg.kind == CLB_MSG_RELEASE) {
+        if (hold->process != NULL) {
+            release(keeper, hold->process, &msg.u.release);
+        }
+    }
+    else if (hold->process != NULL) {
+        ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, keeper->server,
+                     "process %u (%s): its worker let go without a word",
+                     hold->process->id, hold->process->backend->name);
+        release(keeper, hold->process, &cut);
+    }
+    clb_slot_leave(keeper->table, &hold->claim);
+    drop(keeper, hold);
+}
+
+void clb_hold_exited(clb_keeper_t *keeper, clb_process_t *process)
+{
+    clb_msg_t msg = { .kind = CLB_MSG_EXITED };
+    clb_hold_t *hold = process->hold;
+
+    if (hold != NULL) {
+        msg.u.exited.status = process->status;
+        apr_cpystrn(msg.u.exited.tail,
+                    clb_process_tail(process, sizeof(msg.u.exited.tail) / 2,
+                                     keeper->tmp),
+                    sizeof(msg.u.exited.tail));
+        clb_wire_send(hold->fd, &msg, NULL, 0);
+        hold->process = NULL;
+        hold->pool = NULL;
+        process->hold = NULL;
+    }
+}

@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The keeper's loop: one thread, one poll over the doorbell, the leases and
+ * the pipes of all CLIs. It is forked from httpd's parent, drops to the user
+ * who runs the CLIs, and ends when no process of its generation is left. It
+ * has no signal handlers: signals come as a descriptor.
+ */
+#include "keeper.h"
+
+#include "spawn.h"
+
+#include <ap_listen.h>
+#include <apr_strings.h>
+#include <errno.h>
+#include <grp.h>
+#include <http_log.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+APLOG_USE_MODULE(clibridge);
+
+/* The exit status that says: trying again will not help. */
+#define EXIT_CONFIG 254
+
+#define SWEEP_INTERVAL apr_time_from_sec(5)
+
+/* What a descriptor in the poll set belongs to. */
+typedef struct watch_t {
+    clb_hold_t *hold;
+    clb_process_t *process;
+} watch_t;
+
+static void die(const clb_keeper_t *keeper, apr_status_t rv, const char *what)
+{
+    ap_log_error(APLOG_MARK, APLOG_CRIT, rv, keeper->server, "keeper: %s",
+                 what);
+    _exit(EXIT_CONFIG);
+}
+
+/* initgroups first: setuid alone keeps root's supplementary groups. */
+static void drop_privileges(clb_keeper_t *keeper)
+{
+    const clb_global_t *global = keeper->global;
+
+    if (geteuid() != 0) {
+        return;
+    }
+    if (initgroups(global->user, global->gid) != 0
+        || setgid(global->gid) != 0 || setuid(global->uid) != 0) {
+        die(keeper, errno, "cannot become CLIBridgeUser");
+    }
+}
+
+static void load_variables(clb_keeper_t *keeper)
+{
+    const apr_array_header_t *backends = keeper->global->backends;
+    int i, j;
+
+    for (i = 0; i < backends->nelts; i++) {
+        const clb_backend_t *b = APR_ARRAY_IDX(backends, i, clb_backend_t *);
+        const char *bad = clb_vars_load(b->env, keeper->pool);
+
+        for (j = 0; j < b->accounts->nelts && bad == NULL; j++) {
+            bad = clb_vars_load(APR_ARRAY_IDX(b->accounts, j,
+                                              clb_account_t).env,
+                                keeper->pool);
+        }
+        if (bad != NULL) {
+            ap_log_error(APLOG_MARK, APLOG_ERR, 0, keeper->server,
+                         "backend %s: CLIBridgeEnvFile cannot be read: %s",
+                         b->name, bad);
+        }
+    }
+}
+
+/* PR_SET_PDEATHSIG is cleared by setuid, so it comes after; a parent that died
+ * before it would never be noticed, so ask. */
+static void tie_to_parent(pid_t parent)
+{
+    prctl(PR_SET_NAME, "clb-keeper");
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) {
+        _exit(0);
+    }
+}
+
+static void take_signals(clb_keeper_t *keeper)
+{
+    static const int taken[] = { SIGCHLD, SIGTERM, SIGHUP, SIGUSR1 };
+    sigset_t set;
+    apr_size_t i;
+
+    sigemptyset(&set);
+    for (i = 0; i < sizeof(taken) / sizeof(*taken); i++) {
+        signal(taken[i], SIG_DFL);
+        sigaddset(&set, taken[i]);
+    }
+    /* a terminal's interrupt is for the parent, which then ends us */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGWINCH, SIG_IGN);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    keeper->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (keeper->signals < 0) {
+        die(keeper, errno, "signalfd");
+    }
+}
+
+/* Directories of keepers that are gone are swept: they hold requests. */
+static void make_run_dir(clb_keeper_t *keeper)
+{
+    const char *base = apr_pstrcat(keeper->pool, keeper->global->state_dir,
+                                   "/run", NULL);
+    apr_finfo_t entry;
+    apr_dir_t *dir;
+
+    apr_dir_make_recursive(base, APR_FPROT_UREAD | APR_FPROT_UWRITE
+                           | APR_FPROT_UEXECUTE, keeper->pool);
+    if (apr_dir_open(&dir, base, keeper->pool) == APR_SUCCESS) {
+        while (apr_dir_read(&entry, APR_FINFO_NAME, dir) == APR_SUCCESS) {
+            int pid = atoi(entry.name);
+
+            if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) {
+                clb_remove_tree(apr_pstrcat(keeper->pool, base, "/",
+                                            entry.name, NULL));
+            }
+        }
+        apr_dir_close(dir);
+    }
+    keeper->run_dir = apr_psprintf(keeper->pool, "%s/%d", base,
+                                   (int)getpid());
+    clb_remove_tree(keeper->run_dir);
+    if (mkdir(keeper->run_dir, 0700) != 0) {
+        die(keeper, errno, apr_pstrcat(keeper->pool, "CLIBridgeStateDir: "
+            "cannot make ", keeper->run_dir, NULL));
+    }
+}
+
+static int alive(apr_int32_t pid, apr_uint64_t born)
+{
+    return kill(pid, 0) == 0 || errno != ESRCH
+         ? born == 0 || clb_born(pid) == born : 0;
+}
+
+static void measure(clb_keeper_t *keeper)
+{
+    clb_process_t *p;
+    apr_off_t sum = 0;
+
+    if (keeper->global->memory == 0) {
+        return;
+    }
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        sum += clb_memory_of(p->pid);
+    }
+    if (!keeper->crowded && sum > keeper->global->memory) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, keeper->server,
+                     "keeper: CLIs use %" APR_OFF_T_FMT " MB, more than "
+                     "CLIBridgeMemory allows", sum >> 20);
+    }
+    keeper->crowded = sum > keeper->global->memory;
+}
+
+static void sweep(clb_keeper_t *keeper)
+{
+    apr_time_t now = apr_time_now();
+    int freed;
+
+    if (now < keeper->next_sweep) {
+        return;
+    }
+    keeper->next_sweep = now + SWEEP_INTERVAL;
+    freed = clb_slot_sweep(keeper->table, alive);
+    if (freed > 0) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, keeper->server,
+                     "keeper: freed %d slots of workers that are gone", freed);
+    }
+    measure(keeper);
+}
+
+/* What a process said on stderr, when it failed. What it said after it saw a
+ * request may quote it, so that is for trace only. */
+static void log_stderr(clb_keeper_t *keeper, const clb_process_t *process)
+{
+    int level = process->turns > 0 ? APLOG_TRACE1 : APLOG_ERR;
+
+    if (process->ring_len > 0) {
+        ap_log_error(APLOG_MARK, level, 0, keeper->server,
+                     "process %u (%s): stderr ends with: %s", process->id,
+                     process->backend->name,
+                     clb_process_tail(process, CLB_RING, keeper->tmp));
+    }
+}
+
+static const char *how(const clb_keeper_t *keeper,
+                       const clb_process_t *process)
+{
+    const char *tail = clb_process_tail(process, 200, keeper->tmp);
+
+    return apr_psprintf(keeper->tmp, "%s %s (%s %d)%s%s",
+                        process->backend->name,
+                        process->state == CLB_IDLE ? "ended while idle"
+                        : "ended before it was ready",
+                        process->status < 0 ? "signal" : "status",
+                        abs(process->status),
+                        process->turns == 0 && *tail != '\0' ? ": " : "",
+                        process->turns == 0 ? tail : "");
+}
+
+static void gone(clb_keeper_t *keeper, clb_process_t *process)
+{
+    clb_process_drain(process);
+    if (process->state <= CLB_IDLE && !keeper->quit) {
+        clb_warm_failed(keeper, process, how(keeper, process));
+    }
+    if (process->failed || (process->state == CLB_LEASED
+                            && process->status != 0)) {
+        log_stderr(keeper, process);
+    }
+    clb_hold_exited(keeper, process);
+    ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, keeper->server,
+                 "process %u (%s): gone, status %d, %u turns", process->id,
+                 process->backend->name, process->status, process->turns);
+    APR_RING_REMOVE(process, link);
+    clb_process_destroy(process);
+}
+
+static clb_process_t *find(const clb_keeper_t *keeper, pid_t pid)
+{
+    clb_process_t *p;
+
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        if (p->pid == pid) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+static int known(void *keeper, pid_t pid)
+{
+    return find(keeper, pid) != NULL;
+}
+
+/*
+ * Reap what ended. Children are CLIs, and their descendants that the kernel
+ * gave us. While a leader is not reaped its number is not given to another
+ * process, so that is when the rest of its group is killed.
+ */
+static void reap(clb_keeper_t *keeper)
+{
+    clb_process_t *process;
+    siginfo_t info;
+    int status, died = 0;
+
+    for (;;) {
+        memset(&info, 0, sizeof(info));
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0
+            || info.si_pid == 0) {
+            break;
+        }
+        process = find(keeper, info.si_pid);
+        if (process != NULL) {
+            clb_kill_group(process->pid, SIGKILL);
+        }
+        if (waitpid(info.si_pid, &status, 0) == info.si_pid
+            && process != NULL) {
+            process->exited = 1;
+            process->status = WIFSIGNALED(status) ? -WTERMSIG(status)
+                                                  : WEXITSTATUS(status);
+            gone(keeper, process);
+            died = 1;
+        }
+    }
+    if (died) {
+        clb_kill_orphans(known, keeper);
+    }
+}
+
+static void handle_signals(clb_keeper_t *keeper)
+{
+    struct signalfd_siginfo info;
+
+    while (read(keeper->signals, &info, sizeof(info)) == sizeof(info)) {
+        if (info.ssi_signo == SIGCHLD) {
+            reap(keeper);
+        }
+        else if (info.ssi_signo == SIGUSR1) {
+            keeper->draining = 1;
+        }
+        else {
+            keeper->quit = 1;
+        }
+    }
+}
+
+/* A line came, or the end, on the stdout of a process nobody leases. */
+static void hear(clb_keeper_t *keeper, clb_process_t *process)
+{
+    clb_state_e was = process->state;
+    clb_step_t *step = NULL;
+    apr_status_t rv = clb_process_read(process, &step);
+
+    if (was == CLB_STARTING && process->state == was) {
+        process->state = CLB_WARMING;
+    }
+    if (rv == APR_EOF) {
+        /* most likely its exit is on its way and will say more */
+        clb_process_hang_up(process);
+    }
+    else if (rv != APR_SUCCESS || was == CLB_IDLE) {
+        clb_warm_failed(keeper, process, apr_pstrcat(keeper->tmp,
+                        process->backend->name, was == CLB_IDLE
+                        ? " spoke while idle" : " sent an endless line",
+                        NULL));
+    }
+    else if (was == CLB_SETTLING) {
+        if (step != NULL && step->fate == CLB_FATE_CLEAN) {
+            clb_process_enter(process, CLB_IDLE, 0);
+        }
+    }
+    else if (step != NULL && step->ready) {
+        clb_process_enter(process, CLB_IDLE, 0);
+        clb_warm_ready(keeper, process);
+    }
+    else if (step != NULL && step->fate != CLB_FATE_NONE) {
+        clb_warm_failed(keeper, process, apr_pstrcat(keeper->tmp,
+                        process->backend->name, " refused to warm up",
+                        NULL));
+    }
+}
+
+static void add(apr_array_header_t *set, apr_array_header_t *watches, int fd,
+                int events, clb_hold_t *hold, clb_process_t *process)
+{
+    struct pollfd *p = apr_array_push(set);
+    watch_t *watch = apr_array_push(watches);
+
+    p->fd = fd;
+    p->events = (short)events;
+    p->revents = 0;
+    watch->hold = hold;
+    watch->process = process;
+}
+
+static void fill_set(clb_keeper_t *keeper, apr_array_header_t *set,
+                     apr_array_header_t *watches)
+{
+    clb_process_t *p;
+    clb_hold_t *hold;
+
+    add(set, watches, keeper->signals, POLLIN, NULL, NULL);
+    add(set, watches, keeper->doorbell, POLLIN, NULL, NULL);
+    APR_RING_FOREACH(hold, &keeper->holds, clb_hold_t, link) {
+        add(set, watches, hold->fd, POLLIN, hold, NULL);
+    }
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        if (p->err >= 0) {
+            add(set, watches, p->err, POLLIN, NULL, p);
+        }
+        if (p->state == CLB_LEASED || p->state == CLB_DYING) {
+            continue;
+        }
+        if (p->out >= 0) {
+            add(set, watches, p->out, POLLIN, NULL, p);
+        }
+        if (p->in >= 0 && p->unsent.len > 0) {
+            add(set, watches, p->in, POLLOUT, NULL, p);
+        }
+    }
+}
+
+static void dispatch(clb_keeper_t *keeper, const struct pollfd *p,
+                     const watch_t *watch)
+{
+    clb_process_t *process = watch->process;
+
+    if (watch->hold != NULL) {
+        if (watch->hold->fd == p->fd) {
+            clb_hold_read(keeper, watch->hold);
+        }
+    }
+    else if (process == NULL) {
+        return;     /* signals and doorbell come after everything else */
+    }
+    else if (p->fd == process->err) {
+        clb_process_drain(process);
+    }
+    else if (process->state == CLB_LEASED || process->state == CLB_DYING) {
+        return;     /* changed hands in this very round */
+    }
+    else if (p->fd == process->out) {
+        hear(keeper, process);
+    }
+    else if (p->fd == process->in
+             && clb_process_write(process) != APR_SUCCESS) {
+        clb_buf_reset(&process->unsent);
+    }
+}
+
+static void expire(clb_keeper_t *keeper)
+{
+    apr_time_t now = apr_time_now();
+    clb_process_t *p;
+
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        if (p->deadline == 0 || p->deadline > now) {
+            continue;
+        }
+        if (p->state <= CLB_IDLE) {
+            clb_warm_failed(keeper, p, apr_psprintf(keeper->tmp, "%s %s: %s",
+                p->backend->name, p->out < 0 ? "closed its stdout"
+                : "was not ready in time",
+                p->turns > 0 ? "" : clb_process_tail(p, 200, keeper->tmp)));
+        }
+        else {
+            clb_process_end(p, 1);
+        }
+    }
+}
+
+/* How long poll may sleep, in ms. */
+static int patience(const clb_keeper_t *keeper)
+{
+    apr_time_t now = apr_time_now(), next = now + apr_time_from_sec(1);
+    const clb_process_t *p;
+    const clb_hold_t *hold;
+    int i;
+
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        if (p->deadline != 0 && p->deadline < next) {
+            next = p->deadline;
+        }
+    }
+    for (i = 0; i < keeper->pools->nelts; i++) {
+        apr_time_t at = APR_ARRAY_IDX(keeper->pools, i,
+                                      clb_pool_t).next_start;
+
+        if (at > now && at < next) {
+            next = at;
+        }
+    }
+    APR_RING_FOREACH(hold, &keeper->holds, clb_hold_t, link) {
+        if (!hold->admitted) {
+            /* another generation's keeper may free the slot we wait for */
+            next = next < now + apr_time_from_msec(50) ? next
+                 : now + apr_time_from_msec(50);
+            break;
+        }
+    }
+    return next <= now ? 0 : (int)((next - now + 999) / 1000);
+}
+
+static void turn_round(clb_keeper_t *keeper)
+{
+    apr_array_header_t *set, *watches;
+    int i, n;
+
+    apr_pool_clear(keeper->tmp);
+    set = apr_array_make(keeper->tmp, 64, sizeof(struct pollfd));
+    watches = apr_array_make(keeper->tmp, 64, sizeof(watch_t));
+    fill_set(keeper, set, watches);
+    n = poll((struct pollfd *)set->elts, (nfds_t)set->nelts,
+             patience(keeper));
+    for (i = 2; n > 0 && i < set->nelts; i++) {
+        const struct pollfd *p = &APR_ARRAY_IDX(set, i, struct pollfd);
+
+        if (p->revents != 0) {
+            dispatch(keeper, p, &APR_ARRAY_IDX(watches, i, watch_t));
+        }
+    }
+    /* these two free processes that the set may name */
+    handle_signals(keeper);
+    if (!clb_hold_accept(keeper)) {
+        keeper->quit = 1;
+    }
+    expire(keeper);
+    clb_hold_serve(keeper);
+    clb_warm_tend(keeper);
+    clb_hold_serve(keeper);
+    sweep(keeper);
+    clb_warm_publish(keeper);
+    if (!keeper->draining) {
+        keeper->table->shared->heartbeat = apr_time_now();
+    }
+}
+
+static void shut_down(clb_keeper_t *keeper)
+{
+    apr_time_t until = apr_time_now() + apr_time_from_sec(2);
+    clb_process_t *p;
+
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        clb_process_end(p, 1);
+    }
+    while (!APR_RING_EMPTY(&keeper->processes, clb_process_t, link)
+           && apr_time_now() < until) {
+        struct pollfd set = { keeper->signals, POLLIN, 0 };
+
+        poll(&set, 1, 50);
+        handle_signals(keeper);
+    }
+    clb_remove_tree(keeper->run_dir);
+}
+
+void clb_keeper_main(server_rec *server, const clb_global_t *global,
+                     clb_table_t *table, apr_uint32_t generation,
+                     int doorbell, apr_pool_t *pool)
+{
+    clb_keeper_t *keeper = apr_pcalloc(pool, sizeof(*keeper));
+    pid_t parent = getppid();
+
+    keeper->server = server;
+    keeper->global = global;
+    keeper->table = table;
+    keeper->generation = generation;
+    keeper->pool = pool;
+    keeper->doorbell = doorbell;
+    apr_pool_create(&keeper->tmp, pool);
+    APR_RING_INIT(&keeper->processes, clb_process_t, link);
+    APR_RING_INIT(&keeper->holds, clb_hold_t, link);
+    APR_RING_INIT(&keeper->spare, clb_hold_t, link);
+    ap_close_listeners();
+    load_variables(keeper);
+    drop_privileges(keeper);
+    tie_to_parent(parent);
+    take_signals(keeper);
+    umask(077);
+    make_run_dir(keeper);
+    clb_warm_init(keeper);
+    table->shared->keeper = getpid();
+    ap_log_error(APLOG_MARK, APLOG_INFO, 0, server,
+                 "keeper: generation %u, pid %d", generation, (int)getpid());
+    while (!keeper->quit) {
+        turn_round(keeper);
+    }
+    shut_down(keeper);
+    _exit(0);
+}

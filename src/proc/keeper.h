@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLB_KEEPER_H
+#define CLB_KEEPER_H
+
+#include "../shm/table.h"
+#include "config.h"
+#include "process.h"
+#include "wire.h"
+
+#include <httpd.h>
+
+/**
+ * The keeper: the one process that starts, warms, hands out, settles and ends
+ * CLIs. Single-threaded; one per configuration generation. What follows is
+ * shared by its three files: keeper.c (the loop), warm.c (pools) and hold.c
+ * (its side of the leases).
+ */
+
+/** Processes of one backend under one account, ready before they are asked
+ *  for. Counts are read off the processes, never stored. */
+typedef struct clb_pool_t {
+    const clb_backend_t *backend;
+    const clb_account_t *account;
+    int index;                   /**< of the backend in the configuration */
+    const char *home;
+    int failures;                /**< starts failed in a row */
+    apr_time_t next_start;       /**< not before: back-off */
+    clb_error_e why_kind;        /**< of the last failure */
+    char why[400];
+    double demand;               /**< recent peak of turns at once */
+    apr_time_t demand_at;
+} clb_pool_t;
+
+/** A lease: a worker's wish for a process, then its use of one. */
+typedef struct clb_hold_t clb_hold_t;
+struct clb_hold_t {
+    APR_RING_ENTRY(clb_hold_t) link;
+    int fd;                      /**< the worker's lease socket */
+    clb_claim_t claim;
+    int backend;                 /**< index in the configuration */
+    int admitted;                /**< has its slot */
+    clb_pool_t *pool;            /**< once admitted */
+    clb_process_t *process;      /**< once granted */
+};
+
+APR_RING_HEAD(clb_hold_ring_t, clb_hold_t);
+
+typedef struct clb_keeper_t {
+    server_rec *server;
+    const clb_global_t *global;
+    clb_table_t *table;
+    apr_uint32_t generation;
+    apr_pool_t *pool;
+    apr_pool_t *tmp;             /**< cleared each loop */
+    int doorbell;                /**< where workers announce leases */
+    int signals;
+    const char *run_dir;
+    apr_uint32_t next_id;
+    struct clb_process_ring_t processes;
+    struct clb_hold_ring_t holds;
+    struct clb_hold_ring_t spare;
+    apr_array_header_t *pools;   /**< of clb_pool_t */
+    int draining;
+    int quit;
+    int crowded;                 /**< CLIBridgeMemory is exceeded */
+    apr_time_t next_sweep;
+} clb_keeper_t;
+
+/** Become the keeper; called in the forked child, never returns. */
+void clb_keeper_main(server_rec *server, const clb_global_t *global,
+                     clb_table_t *table, apr_uint32_t generation,
+                     int doorbell, apr_pool_t *pool)
+                     __attribute__((noreturn));
+
+/* --- warm.c --- */
+
+/** Make the pools of all backends and accounts. */
+void clb_warm_init(clb_keeper_t *keeper);
+
+/** The pool of @a backend that can serve soonest. */
+clb_pool_t *clb_warm_choose(clb_keeper_t *keeper, int backend);
+
+/** Count one more turn wanted of @a pool. */
+void clb_warm_demand(clb_keeper_t *keeper, clb_pool_t *pool);
+
+/** An idle process of @a pool, the one most recently used, or NULL. */
+clb_process_t *clb_warm_idle(clb_keeper_t *keeper, const clb_pool_t *pool);
+
+/** Start, replace and retire processes as demand and limits ask. */
+void clb_warm_tend(clb_keeper_t *keeper);
+
+/** @a process ended or failed by itself: back off, and tell those who wait.
+ *  @param why a sentence for client and log */
+void clb_warm_failed(clb_keeper_t *keeper, clb_process_t *process,
+                     const char *why);
+
+/** It is ready: the pool is healthy again. */
+void clb_warm_ready(clb_keeper_t *keeper, clb_process_t *process);
+
+/** Write the counts into the shared table. */
+void clb_warm_publish(clb_keeper_t *keeper);
+
+/* --- hold.c --- */
+
+/** Take the leases that workers announced. @return 0 at the end of the
+ *  doorbell: no process of this generation is left */
+int clb_hold_accept(clb_keeper_t *keeper);
+
+/** Admit who is next and hand out processes. */
+void clb_hold_serve(clb_keeper_t *keeper);
+
+/** Admitted leases that wait for a process of @a pool. */
+int clb_hold_unserved(const clb_keeper_t *keeper, const clb_pool_t *pool);
+
+/** Refuse the leases that wait for a process of @a pool. */
+void clb_hold_refuse(clb_keeper_t *keeper, const clb_pool_t *pool);
+
+/** A message or the end came on a lease socket. */
+void clb_hold_read(clb_keeper_t *keeper, clb_hold_t *hold);
+
+/** Tell the holder of @a process that it is gone. */
+void clb_hold_exited(clb_keeper_t *keeper, clb_process_t *process);
+
+#endif

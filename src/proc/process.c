@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One CLI process: its life from spawn to reaping, its pipes, its scratch
+ * directory, its driver. The keeper's single thread owns all of it; each
+ * process has a pool that goes with it.
+ */
+#include "process.h"
+
+#include "spawn.h"
+
+#include <apr_env.h>
+#include <apr_file_io.h>
+#include <apr_strings.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A line longer than this does not come from a healthy CLI that warms or
+ * settles. */
+#define MAX_LINE (1024 * 1024)
+
+/* From SIGTERM to SIGKILL. */
+#define GRACE apr_time_from_msec(200)
+
+/* What a CLI may know of the server's environment. */
+static const char *const passed[] = {
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
+    "no_proxy", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", NULL
+};
+
+static void set(apr_array_header_t *env, const char *name, const char *value)
+{
+    APR_ARRAY_PUSH(env, const char *) = apr_pstrcat(env->pool, name, "=",
+                                                    value, NULL);
+}
+
+/* The content of a file a variable is read from, without its line end. */
+static const char *content(const char *path, apr_pool_t *pool)
+{
+    char text[8192];
+    apr_size_t len = 0;
+    apr_file_t *file;
+
+    if (apr_file_open(&file, path, APR_READ, 0, pool) != APR_SUCCESS) {
+        return NULL;
+    }
+    apr_file_read_full(file, text, sizeof(text) - 1, &len);
+    apr_file_close(file);
+    text[len] = '\0';
+    text[strcspn(text, "\r\n")] = '\0';
+    return apr_pstrdup(pool, text);
+}
+
+const char *clb_vars_load(const apr_array_header_t *vars, apr_pool_t *pool)
+{
+    int i;
+
+    for (i = 0; i < vars->nelts; i++) {
+        clb_var_t *var = &APR_ARRAY_IDX(vars, i, clb_var_t);
+
+        if (var->file != NULL
+            && (var->value = content(var->file, pool)) == NULL) {
+            return var->file;
+        }
+    }
+    return NULL;
+}
+
+static void set_vars(apr_array_header_t *env, const apr_array_header_t *vars)
+{
+    int i;
+
+    for (i = 0; i < vars->nelts; i++) {
+        const clb_var_t *var = &APR_ARRAY_IDX(vars, i, clb_var_t);
+
+        if (var->value != NULL) {
+            set(env, var->name, var->value);
+        }
+    }
+}
+
+/* npm programs begin with "#!/usr/bin/env node", and node is often beside. */
+static const char *path_for(const char *program, apr_pool_t *pool)
+{
+    return apr_pstrcat(pool, apr_pstrndup(pool, program,
+                       (apr_size_t)(strrchr(program, '/') - program)),
+                       ":/usr/local/bin:/usr/bin:/bin", NULL);
+}
+
+/* Earlier entries win (unique()), so an operator's variable replaces ours. */
+static const char *const *environment(const clb_process_t *process,
+                                      const clb_account_t *account,
+                                      const char *home)
+{
+    const clb_backend_t *backend = process->backend;
+    apr_array_header_t *env = apr_array_make(process->pool, 32,
+                                             sizeof(const char *));
+    char *value;
+    int i;
+
+    set_vars(env, account->env);
+    set_vars(env, backend->env);
+    for (i = 0; i < process->nfiles; i++) {
+        set(env, backend->driver->files[i].variable, apr_pstrcat(env->pool,
+            process->dir, "/", backend->driver->files[i].name, NULL));
+    }
+    for (i = 0; backend->driver->env[i] != NULL; i++) {
+        APR_ARRAY_PUSH(env, const char *) = backend->driver->env[i];
+    }
+    set(env, "HOME", home);
+    set(env, "PATH", path_for(backend->program, env->pool));
+    set(env, "TMPDIR", apr_pstrcat(env->pool, process->dir, "/tmp", NULL));
+    set(env, "LC_ALL", "C.UTF-8");
+    set(env, "TZ", "UTC");
+    for (i = 0; passed[i] != NULL; i++) {
+        if (apr_env_get(&value, passed[i], env->pool) == APR_SUCCESS) {
+            set(env, passed[i], value);
+        }
+    }
+    APR_ARRAY_PUSH(env, const char *) = NULL;
+    return (const char *const *)env->elts;
+}
+
+/* The first of several entries of one name is the one getenv() finds, but a
+ * program may keep the last: leave only the first. */
+static const char *const *unique(const char *const *env)
+{
+    const char **out = (const char **)env;
+    int i, j, n = 0;
+
+    for (i = 0; env[i] != NULL; i++) {
+        apr_size_t len = (apr_size_t)(strchr(env[i], '=') - env[i]) + 1;
+
+        for (j = 0; j < n && strncmp(out[j], env[i], len) != 0; j++) {
+        }
+        if (j == n) {
+            out[n++] = env[i];
+        }
+    }
+    out[n] = NULL;
+    return env;
+}
+
+static const char *const *arguments(const clb_process_t *process)
+{
+    const clb_backend_t *backend = process->backend;
+    apr_array_header_t *argv = apr_array_make(process->pool, 32,
+                                              sizeof(const char *));
+    int i;
+
+    APR_ARRAY_PUSH(argv, const char *) = backend->program;
+    for (i = 0; backend->driver->argv[i] != NULL; i++) {
+        APR_ARRAY_PUSH(argv, const char *) = backend->driver->argv[i];
+    }
+    apr_array_cat(argv, backend->args);
+    APR_ARRAY_PUSH(argv, const char *) = NULL;
+    return (const char *const *)argv->elts;
+}
+
+static int make_dir(const char *path)
+{
+    return mkdir(path, 0700) == 0 || errno == EEXIST;
+}
+
+/* The private directory: an empty cwd with a name that means nothing to a
+ * model, room for temporary files, the driver's scratch files. */
+static apr_status_t make_scratch(clb_process_t *process)
+{
+    const clb_backend_t *backend = process->backend;
+    const clb_scratch_t *file = backend->driver->files;
+
+    if (!make_dir(process->dir)
+        || !make_dir(apr_pstrcat(process->pool, process->dir, "/w", NULL))
+        || !make_dir(apr_pstrcat(process->pool, process->dir, "/tmp", NULL))) {
+        return errno;
+    }
+    if (backend->driver->traits(backend) & CLB_REUSE) {
+        return APR_SUCCESS;
+    }
+    for (; file->name != NULL && process->nfiles < CLB_FILES_MAX; file++) {
+        int fd = open(apr_pstrcat(process->pool, process->dir, "/",
+                                  file->name, NULL),
+                      O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+        if (fd < 0) {
+            return errno;
+        }
+        process->files[process->nfiles++] = fd;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t clb_process_start(clb_process_t **out,
+                               const clb_backend_t *backend,
+                               const clb_account_t *account, const char *home,
+                               const char *dir, apr_uint32_t id,
+                               int background, apr_pool_t *parent)
+{
+    clb_process_t *process;
+    clb_spawn_t what = { 0 };
+    clb_child_t child;
+    apr_pool_t *pool;
+    apr_status_t rv;
+
+    apr_pool_create(&pool, parent);
+    process = apr_pcalloc(pool, sizeof(*process));
+    process->pool = pool;
+    process->backend = backend;
+    process->id = id;
+    process->in = process->out = process->err = -1;
+    process->dir = apr_pstrdup(pool, dir);
+    apr_pool_create(&process->step_pool, pool);
+    if ((rv = make_scratch(process)) == APR_SUCCESS) {
+        what.program = backend->program;
+        what.argv = arguments(process);
+        what.env = unique(environment(process, account, home));
+        what.cwd = apr_pstrcat(pool, process->dir, "/w", NULL);
+        what.background = background;
+        rv = clb_spawn(&what, &child, pool);
+    }
+    if (rv != APR_SUCCESS) {
+        clb_process_destroy(process);
+        return rv;
+    }
+    process->pid = child.pid;
+    process->in = child.in;
+    process->out = child.out;
+    process->err = child.err;
+    process->born = apr_time_now();
+    clb_line_init(&process->lines, pool, MAX_LINE);
+    clb_buf_init(&process->unsent, pool, 256);
+    *out = process;
+    return APR_SUCCESS;
+}
+
+void clb_process_enter(clb_process_t *process, clb_state_e state,
+                       apr_interval_time_t limit)
+{
+    process->state = state;
+    process->since = apr_time_now();
+    process->deadline = limit > 0 ? process->since + limit : 0;
+}
+
+const char *clb_state_name(clb_state_e state)
+{
+    static const char *const names[] = {
+        "starting", "warming", "idle", "leased", "settling", "dying"
+    };
+
+    return names[state];
+}
+
+int clb_process_gone(const clb_process_t *process)
+{
+    return process->exited;
+}
+
+static void shut(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+void clb_process_end(clb_process_t *process, int hard)
+{
+    if (process->state == CLB_DYING && !hard) {
+        return;
+    }
+    if (!process->exited) {
+        clb_kill_group(process->pid, hard ? SIGKILL : SIGTERM);
+    }
+    shut(&process->in);
+    shut(&process->out);
+    clb_process_enter(process, CLB_DYING, hard ? 0 : GRACE);
+}
+
+void clb_process_hang_up(clb_process_t *process)
+{
+    shut(&process->out);
+    process->deadline = apr_time_now() + GRACE;
+}
+
+void clb_process_drain(clb_process_t *process)
+{
+    char data[4096];
+    ssize_t n;
+    int rounds = 64;    /* a flood must not keep the keeper from others */
+
+    while (process->err >= 0 && rounds-- > 0) {
+        n = read(process->err, data, sizeof(data));
+        if (n > 0) {
+            ssize_t i;
+
+            for (i = 0; i < n; i++) {
+                process->ring[process->ring_len++ % CLB_RING] = data[i];
+            }
+        }
+        else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+            shut(&process->err);
+        }
+        else if (errno == EAGAIN) {
+            return;
+        }
+    }
+}
+
+const char *clb_process_tail(const clb_process_t *process, apr_size_t max,
+                             apr_pool_t *pool)
+{
+    apr_size_t have = process->ring_len < CLB_RING ? process->ring_len
+                                                   : CLB_RING;
+    apr_size_t len = have < max ? have : max, i;
+    char *text = apr_palloc(pool, len + 1);
+
+    for (i = 0; i < len; i++) {
+        text[i] = process->ring[(process->ring_len - len + i) % CLB_RING];
+    }
+    return clb_utf8_clean(pool, text, len, NULL);
+}
+
+apr_status_t clb_process_write(clb_process_t *process)
+{
+    while (process->in >= 0 && process->unsent.len > 0) {
+        ssize_t n = write(process->in, process->unsent.data,
+                          process->unsent.len);
+
+        if (n >= 0) {
+            clb_buf_drop(&process->unsent, (apr_size_t)n);
+        }
+        else if (errno == EAGAIN) {
+            break;
+        }
+        else if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return APR_SUCCESS;
+}
+
+clb_step_t *clb_process_step(clb_process_t *process, const clb_input_t *in)
+{
+    clb_step_t *step;
+
+    apr_pool_clear(process->step_pool);
+    step = clb_step_create(process->step_pool);
+    process->backend->driver->step(process->driver_state, in, step);
+    if (step->lines.len > 0) {
+        clb_buf_add(&process->unsent, step->lines.data, step->lines.len);
+        clb_process_write(process);
+    }
+    return step;
+}
+
+/* Run the driver on the lines that are complete, up to one that matters. */
+static int take_lines(clb_process_t *process, clb_step_t **step)
+{
+    clb_input_t in = { .kind = CLB_IN_LINE, .backend = process->backend };
+
+    while (clb_line_next(&process->lines, &in.data, &in.len)
+           == APR_SUCCESS) {
+        if (process->skip_line) {
+            process->skip_line = 0;
+            continue;
+        }
+        *step = clb_process_step(process, &in);
+        if ((*step)->ready || (*step)->fate != CLB_FATE_NONE) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+apr_status_t clb_process_read(clb_process_t *process, clb_step_t **step)
+{
+    apr_status_t rv;
+    apr_size_t room;
+    char *data;
+    ssize_t n;
+
+    *step = NULL;
+    for (;;) {
+        if ((rv = clb_line_space(&process->lines, &data, &room))
+            != APR_SUCCESS) {
+            return rv;
+        }
+        n = read(process->out, data, room);
+        if (n == 0) {
+            return APR_EOF;
+        }
+        if (n < 0) {
+            return errno == EAGAIN || errno == EINTR ? APR_SUCCESS : errno;
+        }
+        clb_line_fill(&process->lines, (apr_size_t)n);
+        if (take_lines(process, step)) {
+            return APR_SUCCESS;
+        }
+    }
+}
+
+void clb_process_return(clb_process_t *process, const unsigned char *state,
+                        int midline)
+{
+    memcpy(process->driver_state, state, sizeof(process->driver_state));
+    process->skip_line = midline;
+}
+
+void clb_process_destroy(clb_process_t *process)
+{
+    int i;
+
+    shut(&process->in);
+    shut(&process->out);
+    shut(&process->err);
+    for (i = 0; i < process->nfiles; i++) {
+        shut(&process->files[i]);
+    }
+    clb_remove_tree(process->dir);
+    apr_pool_destroy(process->pool);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLB_PROCESS_H
+#define CLB_PROCESS_H
+
+#include "../backend/driver.h"
+#include "../core/line.h"
+#include "config.h"
+
+#include <apr_ring.h>
+
+/**
+ * A CLI's process as the keeper sees it. Keeper only.
+ */
+
+typedef enum clb_state_e {
+    CLB_STARTING,    /**< no sign of life yet */
+    CLB_WARMING,     /**< speaks, is not ready */
+    CLB_IDLE,
+    CLB_LEASED,      /**< a worker has its pipes */
+    CLB_SETTLING,    /**< the turn is over, it still has lines to say */
+    CLB_DYING        /**< told to end, not reaped yet */
+} clb_state_e;
+
+/** The last bytes of stderr. */
+#define CLB_RING 16384
+
+struct clb_hold_t;
+struct clb_pool_t;
+
+typedef struct clb_process_t clb_process_t;
+struct clb_process_t {
+    APR_RING_ENTRY(clb_process_t) link;
+    apr_pool_t *pool;
+    apr_pool_t *step_pool;         /**< cleared after each step */
+    struct clb_pool_t *home;       /**< the warm pool it belongs to */
+    struct clb_hold_t *hold;       /**< the lease, when LEASED */
+    const clb_backend_t *backend;
+    apr_uint32_t id;
+    pid_t pid;
+    int in, out, err;              /**< -1 = closed */
+    int files[CLB_FILES_MAX];
+    int nfiles;
+    const char *dir;
+    clb_state_e state;
+    apr_time_t born;
+    apr_time_t since;              /**< of this state */
+    apr_time_t deadline;           /**< of this state; 0 = none */
+    unsigned char driver_state[CLB_STATE_MAX];
+    clb_line_t lines;
+    clb_buf_t unsent;              /**< for stdin */
+    int skip_line;                 /**< the next line's start was read */
+    char ring[CLB_RING];
+    apr_size_t ring_len;           /**< bytes ever written to the ring */
+    apr_uint32_t turns;
+    int exited;
+    int status;                    /**< as clb_input_t.status */
+    int failed;                    /**< ended without being told to */
+};
+
+APR_RING_HEAD(clb_process_ring_t, clb_process_t);
+
+/** Read the variables that come from files into memory: before privileges are
+ *  dropped, because such files are root's.
+ *  @return NULL, or the first file that cannot be read */
+const char *clb_vars_load(const apr_array_header_t *vars, apr_pool_t *pool);
+
+/**
+ * Start a process of @a backend for @a account. Its scratch directory is
+ * @a dir, which is made.
+ * @param home HOME of the CLI
+ * @param process in a pool of its own below @a pool; clb_process_destroy()
+ * @return APR_SUCCESS, or why it cannot be started
+ */
+apr_status_t clb_process_start(clb_process_t **process,
+                               const clb_backend_t *backend,
+                               const clb_account_t *account, const char *home,
+                               const char *dir, apr_uint32_t id,
+                               int background, apr_pool_t *pool);
+
+/** Enter @a state; it must be left within @a limit (0 = any time). */
+void clb_process_enter(clb_process_t *process, clb_state_e state,
+                       apr_interval_time_t limit);
+
+/** The name of @a state. */
+const char *clb_state_name(clb_state_e state);
+
+/** 1 once nothing more can come from it: reaped. */
+int clb_process_gone(const clb_process_t *process);
+
+/**
+ * Tell the process group to end: SIGTERM, and SIGKILL 200 ms later by the
+ * keeper's timer; at once if @a hard. Our ends of its pipes are closed.
+ */
+void clb_process_end(clb_process_t *process, int hard);
+
+/** Its stdout ended: it has until the deadline to be gone. */
+void clb_process_hang_up(clb_process_t *process);
+
+/** Drain stderr into the ring. */
+void clb_process_drain(clb_process_t *process);
+
+/** The last @a max bytes of stderr as clean UTF-8 in @a pool. */
+const char *clb_process_tail(const clb_process_t *process, apr_size_t max,
+                             apr_pool_t *pool);
+
+/** Run the driver on @a in and write what it wants written.
+ *  @return the step, valid until the next one */
+clb_step_t *clb_process_step(clb_process_t *process, const clb_input_t *in);
+
+/** Write what is left for stdin. @return APR_SUCCESS or the failure */
+apr_status_t clb_process_write(clb_process_t *process);
+
+/**
+ * Read stdout and run the driver on each line until it says something that
+ * matters (ready or a fate), or there is no more.
+ * @param step the last step, NULL when no line was complete
+ * @return APR_SUCCESS, APR_EOF at the end of stdout, or a failure
+ */
+apr_status_t clb_process_read(clb_process_t *process, clb_step_t **step);
+
+/** Take back from a worker: its driver state, and whether it had read the
+ *  start of a line. */
+void clb_process_return(clb_process_t *process, const unsigned char *state,
+                        int midline);
+
+/** Close everything, remove the scratch directory, free the pool. */
+void clb_process_destroy(clb_process_t *process);
+
+#endif

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parent's side of the keeper: shared memory, mutex, the doorbell, fork,
+ * and what happens when a keeper dies. The doorbell is a socket pair all
+ * processes of a generation inherit: a worker sends its wish and one end of a
+ * lease socket through it. It needs no name in the file system, nobody else
+ * can knock, what is in it survives the keeper, and its end of file is the
+ * sign that no process of the generation is left.
+ */
+#include "supervise.h"
+
+#include "keeper.h"
+#include "spawn.h"
+
+#include <ap_mpm.h>
+#include <apr_shm.h>
+#include <apr_strings.h>
+#include <apr_thread_proc.h>
+#include <errno.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <mpm_common.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <util_mutex.h>
+
+APLOG_USE_MODULE(clibridge);
+
+#define RETAINED "mod_clibridge"
+#define MUTEX_NAME "clibridge-slots"
+#define EXIT_CONFIG 254
+#define OLD_MAX 32
+
+/* A keeper writes its heartbeat every second. */
+#define SILENT apr_time_from_sec(10)
+#define HUNG apr_time_from_sec(20)
+
+/* Kept over restarts: plain data and APR objects of the process pool, never a
+ * pointer into this module, which is unloaded in between. */
+typedef struct retained_t {
+    apr_shm_t *shm;
+    apr_global_mutex_t *mutex;
+    apr_uint32_t generation;
+    int nold;
+    pid_t old[OLD_MAX];          /* keepers of earlier generations */
+} retained_t;
+
+/* The keeper of this generation, as the parent sees it. */
+typedef struct ward_t {
+    server_rec *server;
+    apr_pool_t *pool;
+    apr_proc_t proc;
+    int doorbell[2];             /* workers' end, keeper's end */
+    apr_time_t started;
+    int failures;
+} ward_t;
+
+static clb_run_t *the_run;
+static ward_t *the_ward;
+
+clb_run_t *clb_run(void)
+{
+    return the_run;
+}
+
+static retained_t *retained(void)
+{
+    retained_t *kept = ap_retained_data_get(RETAINED);
+
+    return kept != NULL ? kept
+         : ap_retained_data_create(RETAINED, sizeof(retained_t));
+}
+
+static apr_status_t make_table(retained_t *kept, server_rec *server)
+{
+    apr_pool_t *pool = server->process->pool;
+    apr_status_t rv;
+
+    if (kept->shm != NULL
+        && apr_shm_size_get(kept->shm) >= sizeof(clb_shared_t)
+        && clb_table_fits(apr_shm_baseaddr_get(kept->shm))) {
+        return APR_SUCCESS;
+    }
+    /* anonymous: nothing to name, to remove or to protect; an old table of
+     * another layout stays with those who use it */
+    rv = apr_shm_create(&kept->shm, sizeof(clb_shared_t), NULL, pool);
+    if (rv == APR_SUCCESS) {
+        memset(apr_shm_baseaddr_get(kept->shm), 0, sizeof(clb_shared_t));
+        clb_table_format(apr_shm_baseaddr_get(kept->shm));
+    }
+    return rv;
+}
+
+static apr_status_t make_mutex(retained_t *kept, server_rec *server)
+{
+    if (kept->mutex != NULL) {
+        return APR_SUCCESS;
+    }
+    return ap_global_mutex_create(&kept->mutex, NULL, MUTEX_NAME, NULL,
+                                  server, server->process->pool, 0);
+}
+
+static apr_status_t configure(clb_run_t *run)
+{
+    const clb_global_t *global = run->global;
+    apr_status_t rv;
+    int i;
+
+    rv = clb_table_configure(&run->table, global->slots, global->queue,
+                             run->generation);
+    for (i = 0; i < global->backends->nelts && rv == APR_SUCCESS; i++) {
+        clb_backend_t *b = APR_ARRAY_IDX(global->backends, i,
+                                         clb_backend_t *);
+
+        rv = clb_table_backend(&run->table, b->name, b->driver->name,
+                               b->slots < 0 ? global->slots : b->slots,
+                               run->generation, &b->id);
+    }
+    return rv;
+}
+
+/* The state directory belongs to whoever runs the CLIs. */
+static apr_status_t make_state_dir(const clb_global_t *global,
+                                   apr_pool_t *pool)
+{
+    apr_status_t rv = apr_dir_make_recursive(global->state_dir,
+        APR_FPROT_UREAD | APR_FPROT_UWRITE | APR_FPROT_UEXECUTE, pool);
+
+    if (rv == APR_SUCCESS && geteuid() == 0
+        && chown(global->state_dir, global->uid, global->gid) != 0) {
+        rv = errno;
+    }
+    return rv;
+}
+
+static apr_status_t shut(void *data)
+{
+    ward_t *ward = data;
+
+    close(ward->doorbell[0]);
+    close(ward->doorbell[1]);
+    the_ward = NULL;
+    the_run = NULL;
+    return APR_SUCCESS;
+}
+
+static void maintain(int reason, void *data, apr_wait_t status);
+
+static void start_keeper(ward_t *ward, int delay)
+{
+    apr_status_t rv = apr_proc_fork(&ward->proc, ward->pool);
+
+    if (rv == APR_INCHILD) {
+        close(ward->doorbell[0]);
+        apr_sleep(apr_time_from_sec(delay));
+        apr_global_mutex_child_init(&the_run->table.mutex, NULL, ward->pool);
+        clb_keeper_main(ward->server, the_run->global, &the_run->table,
+                        the_run->generation, ward->doorbell[1], ward->pool);
+    }
+    if (rv != APR_INPARENT) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, ward->server,
+                     "keeper: cannot be forked");
+        return;
+    }
+    ward->started = apr_time_now();
+    the_run->table.shared->heartbeat = ward->started
+                                     + apr_time_from_sec(delay);
+    apr_proc_other_child_register(&ward->proc, maintain, ward, NULL,
+                                  ward->pool);
+}
+
+static void keeper_died(ward_t *ward, int status)
+{
+    int delay, lived = (int)apr_time_sec(apr_time_now() - ward->started);
+
+    if (status == EXIT_CONFIG) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, ward->server,
+                     "keeper: gave up; correct the configuration and restart");
+        return;
+    }
+    ward->failures = lived > 60 ? 0 : ward->failures + 1;
+    delay = ward->failures < 2 ? 0
+          : ward->failures < 6 ? 1 << (ward->failures - 2) : 30;
+    ap_log_error(APLOG_MARK, APLOG_ERR, 0, ward->server,
+                 "keeper: pid %d ended (%d); starting another in %d s",
+                 (int)ward->proc.pid, status, delay);
+    start_keeper(ward, delay);
+}
+
+/* What httpd tells of the keeper. When the configuration goes, so does the
+ * keeper's work: it drops what is idle and serves running turns to their end. */
+static void maintain(int reason, void *data, apr_wait_t status)
+{
+    ward_t *ward = data;
+    retained_t *kept = retained();
+    int state = AP_MPMQ_RUNNING;
+
+    switch (reason) {
+    case APR_OC_REASON_DEATH:
+        apr_proc_other_child_unregister(data);
+        ap_mpm_query(AP_MPMQ_MPM_STATE, &state);
+        if (state != AP_MPMQ_STOPPING && the_ward == ward) {
+            keeper_died(ward, status);
+        }
+        break;
+    case APR_OC_REASON_RESTART:
+    case APR_OC_REASON_LOST:
+        apr_proc_other_child_unregister(data);
+        break;
+    case APR_OC_REASON_UNREGISTER:
+        kill(ward->proc.pid, SIGUSR1);
+        if (kept->nold < OLD_MAX) {
+            kept->old[kept->nold++] = ward->proc.pid;
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static void forget_old(int reason, void *data, apr_wait_t status)
+{
+    apr_proc_t *proc = data;
+    retained_t *kept = retained();
+    int i;
+
+    if (reason != APR_OC_REASON_DEATH) {
+        return;
+    }
+    apr_proc_other_child_unregister(data);
+    for (i = 0; i < kept->nold; i++) {
+        if (kept->old[i] == proc->pid) {
+            kept->old[i] = kept->old[--kept->nold];
+            return;
+        }
+    }
+}
+
+/* So that httpd reaps the keepers of earlier generations. */
+static void adopt_old(const retained_t *kept, apr_pool_t *pconf)
+{
+    int i;
+
+    for (i = 0; i < kept->nold; i++) {
+        apr_proc_t *proc = apr_pcalloc(pconf, sizeof(*proc));
+
+        proc->pid = kept->old[i];
+        apr_proc_other_child_register(proc, forget_old, proc, NULL, pconf);
+    }
+}
+
+static apr_status_t failed(server_rec *server, apr_status_t rv,
+                           const char *what)
+{
+    ap_log_error(APLOG_MARK, APLOG_CRIT, rv, server, "%s", what);
+    return rv;
+}
+
+apr_status_t clb_supervise(server_rec *server, clb_global_t *global,
+                           apr_pool_t *pconf)
+{
+    retained_t *kept = retained();
+    ward_t *ward = apr_pcalloc(pconf, sizeof(*ward));
+    clb_run_t *run = apr_pcalloc(pconf, sizeof(*run));
+    apr_status_t rv;
+
+    if ((rv = make_table(kept, server)) != APR_SUCCESS) {
+        return failed(server, rv, "the slot table cannot be made");
+    }
+    if ((rv = make_mutex(kept, server)) != APR_SUCCESS) {
+        return failed(server, rv, "the mutex " MUTEX_NAME
+                      " cannot be made");
+    }
+    if ((rv = make_state_dir(global, pconf)) != APR_SUCCESS) {
+        return failed(server, rv, apr_pstrcat(pconf, "CLIBridgeStateDir ",
+                      global->state_dir, " cannot be made", NULL));
+    }
+    if ((rv = clb_wire_pair(ward->doorbell)) != APR_SUCCESS) {
+        return failed(server, rv, "the doorbell cannot be made");
+    }
+    run->global = global;
+    run->table.shared = apr_shm_baseaddr_get(kept->shm);
+    run->table.mutex = kept->mutex;
+    run->generation = ++kept->generation;
+    run->doorbell = ward->doorbell[0];
+    ward->server = server;
+    ward->pool = pconf;
+    the_run = run;
+    the_ward = ward;
+    apr_pool_cleanup_register(pconf, ward, shut, apr_pool_cleanup_null);
+    if ((rv = configure(run)) != APR_SUCCESS) {
+        return failed(server, rv, "too many backends or slots");
+    }
+    adopt_old(kept, pconf);
+    start_keeper(ward, 0);
+    return APR_SUCCESS;
+}
+
+apr_status_t clb_supervise_child(apr_pool_t *pchild)
+{
+    if (the_run == NULL) {
+        return APR_SUCCESS;
+    }
+    close(the_ward->doorbell[1]);
+    the_run->table.pid = getpid();
+    the_run->table.born = clb_born(getpid());
+    return apr_global_mutex_child_init(&the_run->table.mutex,
+                                       apr_global_mutex_lockfile(
+                                           the_run->table.mutex), pchild);
+}
+
+int clb_keeper_silent(const clb_run_t *run)
+{
+    return apr_time_now() - run->table.shared->heartbeat > SILENT;
+}
+
+void clb_supervise_watch(server_rec *server)
+{
+    if (the_ward != NULL && apr_time_now() - the_ward->started > HUNG
+        && apr_time_now() - the_run->table.shared->heartbeat > HUNG) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, server,
+                     "keeper: pid %d hangs and is killed",
+                     (int)the_ward->proc.pid);
+        kill(the_ward->proc.pid, SIGKILL);
+    }
+}

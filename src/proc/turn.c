@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A turn as a worker runs it: one poll over the process's pipes, the lease
+ * and the client. Never blocks on anything but that poll and the sink.
+ */
+#include "turn.h"
+
+#include "../core/line.h"
+
+#include <apr_strings.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A client whose leaving cannot be polled for is asked this often. */
+#define ASK_MS 200
+
+/* After the process's exit or the end of its stdout: for the other of both. */
+#define EXIT_WAIT apr_time_from_sec(1)
+
+/* Read at most this much before the client is looked at again. */
+#define READ_ROUNDS 16
+
+typedef struct run_t {
+    clb_turn_t *turn;
+    clb_lease_t *lease;
+    const clb_backend_t *backend;
+    const clb_driver_t *driver;
+    apr_pool_t *event_pool;      /* cleared with each step */
+    clb_line_t lines;
+    clb_buf_t unsent;
+    apr_size_t sent;             /* of unsent */
+    int close_stdin;
+    apr_time_t granted;
+    apr_time_t alive;            /* last output of the CLI */
+    apr_time_t told;             /* last time the client got something */
+    apr_time_t ended;            /* exit or end of stdout, 0 = neither */
+    int eof;
+    int exited;
+    clb_msg_exited_t exit;
+    int began;                   /* an event was passed on */
+    int over;                    /* STOP or ERROR was passed on */
+    clb_fate_e fate;
+} run_t;
+
+static void pass(run_t *run, const clb_event_t *event)
+{
+    clb_turn_t *turn = run->turn;
+    apr_status_t rv;
+
+    if (run->over || turn->left) {
+        return;
+    }
+    run->began = run->began || event->kind != CLB_EV_NOTE;
+    rv = turn->sink.event(turn->sink.baton, event);
+    run->told = apr_time_now();
+    if (event->kind == CLB_EV_STOP || event->kind == CLB_EV_ERROR
+        || rv == APR_EOF) {
+        run->over = 1;
+    }
+    else if (rv != APR_SUCCESS) {
+        turn->left = 1;
+    }
+}
+
+static void fail(run_t *run, clb_error_e kind, const char *message)
+{
+    clb_event_t event = { .kind = CLB_EV_ERROR };
+
+    event.u.error.kind = kind;
+    event.u.error.message = message;
+    pass(run, &event);
+}
+
+static void write_files(run_t *run, const clb_step_t *step)
+{
+    int i;
+
+    for (i = 0; i < step->files->nelts; i++) {
+        const clb_file_t *f = &APR_ARRAY_IDX(step->files, i, clb_file_t);
+        apr_size_t done = 0;
+
+        while (f->index < run->lease->nfiles && done < f->len) {
+            ssize_t n = pwrite(run->lease->files[f->index], f->data + done,
+                               f->len - done, (off_t)done);
+
+            if (n < 0 && errno != EINTR) {
+                fail(run, CLB_OVERLOADED, "the server has no room for the "
+                     "request (CLIBridgeStateDir)");
+                return;
+            }
+            done += n > 0 ? (apr_size_t)n : 0;
+        }
+    }
+}
+
+static void step(run_t *run, clb_input_t *in)
+{
+    clb_step_t *out;
+    int i;
+
+    apr_pool_clear(run->event_pool);
+    out = clb_step_create(run->event_pool);
+    in->backend = run->backend;
+    in->chat = run->turn->chat;
+    run->driver->step(run->lease->state, in, out);
+    write_files(run, out);
+    clb_buf_add(&run->unsent, out->lines.data, out->lines.len);
+    run->close_stdin = run->close_stdin || out->close_stdin;
+    for (i = 0; i < out->events->nelts; i++) {
+        pass(run, &APR_ARRAY_IDX(out->events, i, clb_event_t));
+    }
+    if (out->fate != CLB_FATE_NONE) {
+        run->fate = out->fate;
+        run->over = 1;
+    }
+}
+
+static void write_some(run_t *run)
+{
+    clb_lease_t *lease = run->lease;
+
+    while (lease->in >= 0 && run->sent < run->unsent.len) {
+        ssize_t n = write(lease->in, run->unsent.data + run->sent,
+                          run->unsent.len - run->sent);
+
+        if (n > 0) {
+            run->sent += (apr_size_t)n;
+        }
+        else if (n < 0 && errno == EAGAIN) {
+            return;
+        }
+        else if (n < 0 && errno != EINTR) {
+            /* it does not read; what it has to say comes on stdout */
+            run->sent = run->unsent.len;
+        }
+    }
+    clb_buf_reset(&run->unsent);
+    run->sent = 0;
+    if (run->close_stdin && lease->in >= 0) {
+        close(lease->in);
+        lease->in = -1;
+    }
+}
+
+static void take_lines(run_t *run)
+{
+    clb_input_t in = { .kind = CLB_IN_LINE };
+
+    while (!run->over && !run->turn->left
+           && clb_line_next(&run->lines, &in.data, &in.len) == APR_SUCCESS) {
+        step(run, &in);
+    }
+}
+
+/* Bytes as they come, for drivers whose CLIs print text. */
+static void take_data(run_t *run)
+{
+    clb_input_t in = { .kind = CLB_IN_DATA };
+
+    in.data = run->lines.buf.data;
+    in.len = run->lines.buf.len;
+    step(run, &in);
+    clb_buf_reset(&run->lines.buf);
+}
+
+/* @return 1 if there may be more to read */
+static int read_once(run_t *run)
+{
+    apr_size_t room;
+    char *data;
+    ssize_t n;
+
+    if (clb_line_space(&run->lines, &data, &room) != APR_SUCCESS) {
+        fail(run, CLB_CLI_FAILED, "the CLI sent a line that is too long");
+        run->fate = CLB_FATE_KILL;
+        return 0;
+    }
+    n = read(run->lease->out, data, room);
+    if (n < 0) {
+        return errno == EINTR;
+    }
+    run->alive = apr_time_now();
+    if (n == 0) {
+        run->eof = 1;
+        run->ended = run->ended != 0 ? run->ended : run->alive;
+        return 0;
+    }
+    clb_line_fill(&run->lines, (apr_size_t)n);
+    if (run->driver->traits(run->backend) & CLB_RAW) {
+        take_data(run);
+    }
+    else {
+        take_lines(run);
+    }
+    return (apr_size_t)n == room;
+}
+
+static void read_some(run_t *run)
+{
+    int rounds = READ_ROUNDS;
+
+    while (rounds-- > 0 && !run->over && !run->turn->left
+           && read_once(run)) {
+    }
+}
+
+static void news(run_t *run)
+{
+    apr_status_t rv = clb_lease_news(run->lease, &run->exit);
+
+    if (APR_STATUS_IS_EAGAIN(rv)) {
+        return;
+    }
+    run->exited = 1;
+    run->ended = run->ended != 0 ? run->ended : apr_time_now();
+    if (rv != APR_SUCCESS) {
+        /* the keeper's end is the end of all its CLIs */
+        run->exit.status = -999;
+        run->exit.tail[0] = '\0';
+        close(run->lease->fd);
+        run->lease->fd = -1;
+    }
+}
+
+/* The process ended: wait a little until both its exit and the end of its
+ * stdout are known, then let the driver say what that means. */
+static void check_end(run_t *run, apr_time_t now)
+{
+    clb_input_t in = { .kind = CLB_IN_EXIT };
+
+    if (run->ended == 0 || run->over
+        || (!(run->eof && run->exited) && now < run->ended + EXIT_WAIT)) {
+        return;
+    }
+    in.status = run->exited ? run->exit.status : -999;
+    in.data = run->exit.tail;
+    in.len = strlen(in.data);
+    step(run, &in);
+    run->over = 1;
+}
+
+static void check_time(run_t *run, apr_time_t now)
+{
+    clb_turn_t *turn = run->turn;
+
+    if (now > run->granted + turn->limits.turn) {
+        fail(run, CLB_TIMEOUT_TURN, "the answer took longer than this server "
+             "allows (CLIBridgeTimeout turn)");
+    }
+    else if (!run->began && now > run->granted + turn->limits.first) {
+        fail(run, CLB_TIMEOUT_FIRST, "the model did not begin its answer in "
+             "time (CLIBridgeTimeout first)");
+    }
+    else if (run->began && now > run->alive + turn->limits.idle) {
+        fail(run, CLB_TIMEOUT_IDLE, "the model fell silent (CLIBridgeTimeout "
+             "idle)");
+    }
+}
+
+/* Tell a silent client that somebody is there, and see whether it is. */
+static void check_client(clb_turn_t *turn, apr_time_t *told, short revents)
+{
+    apr_time_t now = apr_time_now();
+
+    if (revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)
+        || turn->gone(turn->baton)) {
+        turn->left = 1;
+    }
+    else if (turn->limits.tick > 0 && now >= *told + turn->limits.tick) {
+        *told = now;
+        turn->left = turn->tick(turn->baton) != APR_SUCCESS;
+    }
+}
+
+static int until(apr_time_t now, apr_time_t when, int ms)
+{
+    apr_time_t left = when > now ? (when - now + 999) / 1000 : 0;
+
+    return left < ms ? (int)left : ms;
+}
+
+static int patience(const run_t *run)
+{
+    const clb_turn_t *turn = run->turn;
+    apr_time_t now = apr_time_now();
+    int ms = turn->client_fd < 0 ? ASK_MS : 60000;
+
+    ms = until(now, run->granted + turn->limits.turn, ms);
+    ms = until(now, run->began ? run->alive + turn->limits.idle
+                    : run->granted + turn->limits.first, ms);
+    if (turn->limits.tick > 0) {
+        ms = until(now, run->told + turn->limits.tick, ms);
+    }
+    if (run->ended != 0) {
+        ms = until(now, run->ended + EXIT_WAIT, ms);
+    }
+    return ms + 1;
+}
+
+static void pump(run_t *run)
+{
+    clb_lease_t *lease = run->lease;
+    clb_turn_t *turn = run->turn;
+
+    while (!run->over && !turn->left) {
+        int writing = run->unsent.len > run->sent;
+        struct pollfd set[4] = {
+            { run->eof ? -1 : lease->out, POLLIN, 0 },
+            { writing ? lease->in : -1, POLLOUT, 0 },
+            { run->exited ? -1 : lease->fd, POLLIN, 0 },
+            { turn->client_fd, POLLRDHUP, 0 }
+        };
+
+        poll(set, 4, patience(run));
+        if (set[1].revents != 0) {
+            write_some(run);
+        }
+        if (set[0].revents != 0) {
+            read_some(run);
+        }
+        if (run->unsent.len > run->sent && !writing) {
+            write_some(run);
+        }
+        if (set[2].revents != 0) {
+            news(run);
+        }
+        check_end(run, apr_time_now());
+        check_time(run, apr_time_now());
+        check_client(turn, &run->told, set[3].revents);
+    }
+}
+
+/* What becomes of the process when the driver did not say. */
+static clb_fate_e fate_of(const run_t *run)
+{
+    if (run->fate != CLB_FATE_NONE) {
+        return run->fate == CLB_FATE_CLEAN
+               && (clb_line_pending(&run->lines) > 0
+                   || run->unsent.len > run->sent)
+             ? CLB_FATE_END : run->fate;
+    }
+    return run->driver->traits(run->backend) & CLB_REUSE && !run->eof
+           && run->unsent.len == run->sent
+         ? CLB_FATE_SETTLE : CLB_FATE_END;
+}
+
+static void converse(run_t *run)
+{
+    clb_turn_t *turn = run->turn;
+    clb_input_t in = { .kind = CLB_IN_CHAT };
+
+    run->driver = run->backend->driver;
+    run->granted = run->alive = apr_time_now();
+    turn->process = run->lease->process;
+    apr_pool_create(&run->event_pool, turn->pool);
+    clb_line_init(&run->lines, turn->pool, turn->max_line);
+    clb_buf_init(&run->unsent, turn->pool, 1024);
+    step(run, &in);
+    write_some(run);
+    pump(run);
+    clb_lease_release(run->lease, fate_of(run),
+                      clb_line_pending(&run->lines) > 0);
+}
+
+/* Wait in the queue. @return 1 when a process was granted */
+static int wait_for_grant(run_t *run, apr_time_t since)
+{
+    clb_turn_t *turn = run->turn;
+    apr_time_t end = since + turn->limits.queue, now;
+    clb_event_t event = { .kind = CLB_EV_ERROR };
+    apr_status_t rv;
+
+    while ((rv = clb_lease_answer(run->lease, &event.u.error))
+           == APR_EAGAIN) {
+        struct pollfd set[2] = {
+            { run->lease->fd, POLLIN, 0 }, { turn->client_fd, POLLRDHUP, 0 }
+        };
+        int ms = until(apr_time_now(), end, turn->client_fd < 0 ? ASK_MS
+                                                                : 1000);
+
+        if (turn->limits.tick > 0) {
+            ms = until(apr_time_now(), run->told + turn->limits.tick, ms);
+        }
+        poll(set, 2, ms + 1);
+        check_client(turn, &run->told, set[1].revents);
+        now = apr_time_now();
+        if (turn->left) {
+            return 0;
+        }
+        if (now > end) {
+            clb_error_set(&event.u.error, turn->pool, CLB_TIMEOUT_QUEUE, NULL,
+                          "no slot became free in time");
+            event.u.error.retry_after = apr_time_from_sec(10);
+            rv = APR_EGENERAL;
+            break;
+        }
+        if (clb_keeper_silent(turn->run)) {
+            clb_error_set(&event.u.error, turn->pool, CLB_OVERLOADED, NULL,
+                          "the process keeper does not answer");
+            event.u.error.retry_after = apr_time_from_sec(10);
+            rv = APR_EGENERAL;
+            break;
+        }
+    }
+    if (rv != APR_SUCCESS) {
+        pass(run, &event);
+    }
+    return rv == APR_SUCCESS;
+}
+
+void clb_turn_run(clb_turn_t *turn)
+{
+    run_t *run = apr_pcalloc(turn->pool, sizeof(*run));
+    clb_event_t event = { .kind = CLB_EV_ERROR };
+    apr_time_t since = apr_time_now();
+
+    run->turn = turn;
+    run->told = since;
+    run->backend = APR_ARRAY_IDX(turn->run->global->backends, turn->backend,
+                                 clb_backend_t *);
+    if (clb_lease_ask(&run->lease, turn->run, turn->backend, turn->key,
+                      turn->limits.queue, &event.u.error, turn->pool)
+        != APR_SUCCESS) {
+        pass(run, &event);
+        return;
+    }
+    if (wait_for_grant(run, since)) {
+        turn->queued = apr_time_now() - since;
+        converse(run);
+    }
+    else {
+        clb_lease_release(run->lease, CLB_FATE_END, 0);
+    }
+}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Warm pools: how many processes stand ready, when one is started, replaced or
+ * retired, and how a CLI that does not start is left alone for a while. Keeper
+ * only.
+ */
+#include "keeper.h"
+
+#include "spawn.h"
+
+#include <apr_strings.h>
+#include <errno.h>
+#include <http_log.h>
+#include <math.h>
+#include <string.h>
+
+APLOG_USE_MODULE(clibridge);
+
+/* Ready within this, or it failed. First-party logins were seen to take more
+ * than 10 s. */
+#define START_LIMIT apr_time_from_sec(30)
+
+/* The most one waits before a broken CLI is tried again. */
+#define BACKOFF_MAX 60
+
+/* Demand halves in this time. */
+#define DEMAND_HALF 60.0
+
+/* An idle process beyond the target is kept this long. */
+#define SURPLUS_AGE apr_time_from_sec(60)
+
+/* Starts at once while no turn runs. */
+#define STARTS_MAX 2
+
+static int count(const clb_keeper_t *keeper, const clb_pool_t *pool,
+                 clb_state_e from, clb_state_e to)
+{
+    const clb_process_t *p;
+    int n = 0;
+
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        n += (pool == NULL || p->home == pool)
+             && p->state >= from && p->state <= to;
+    }
+    return n;
+}
+
+static const char *home_of(clb_keeper_t *keeper, const clb_backend_t *backend,
+                           const clb_account_t *account)
+{
+    const char *home = account->home != NULL ? account->home : backend->home;
+
+    if (home == NULL) {
+        home = apr_pstrcat(keeper->pool, keeper->global->state_dir, "/home/",
+                           backend->name, "-", account->name, NULL);
+        apr_dir_make_recursive(home, APR_FPROT_UREAD | APR_FPROT_UWRITE
+                               | APR_FPROT_UEXECUTE, keeper->pool);
+    }
+    return home;
+}
+
+void clb_warm_init(clb_keeper_t *keeper)
+{
+    const apr_array_header_t *backends = keeper->global->backends;
+    int i, j;
+
+    keeper->pools = apr_array_make(keeper->pool, backends->nelts,
+                                   sizeof(clb_pool_t));
+    for (i = 0; i < backends->nelts; i++) {
+        const clb_backend_t *backend = APR_ARRAY_IDX(backends, i,
+                                                     clb_backend_t *);
+
+        for (j = 0; j < backend->accounts->nelts; j++) {
+            clb_pool_t *pool = apr_array_push(keeper->pools);
+
+            memset(pool, 0, sizeof(*pool));
+            pool->backend = backend;
+            pool->account = &APR_ARRAY_IDX(backend->accounts, j,
+                                           clb_account_t);
+            pool->index = i;
+            pool->home = home_of(keeper, backend, pool->account);
+            pool->demand_at = apr_time_now();
+        }
+    }
+}
+
+clb_pool_t *clb_warm_choose(clb_keeper_t *keeper, int backend)
+{
+    clb_pool_t *best = NULL;
+    int i, cost, least = 0;
+
+    for (i = 0; i < keeper->pools->nelts; i++) {
+        clb_pool_t *pool = &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t);
+
+        if (pool->index != backend) {
+            continue;
+        }
+        cost = (clb_warm_idle(keeper, pool) == NULL ? 1000 : 0)
+             + (pool->failures > 0 ? 100000 : 0)
+             + count(keeper, pool, CLB_LEASED, CLB_LEASED)
+             + clb_hold_unserved(keeper, pool);
+        if (best == NULL || cost < least) {
+            best = pool;
+            least = cost;
+        }
+    }
+    return best;
+}
+
+static void decay(clb_pool_t *pool)
+{
+    apr_time_t now = apr_time_now();
+
+    pool->demand *= exp2(-(double)(now - pool->demand_at)
+                         / (DEMAND_HALF * APR_USEC_PER_SEC));
+    pool->demand_at = now;
+}
+
+void clb_warm_demand(clb_keeper_t *keeper, clb_pool_t *pool)
+{
+    double at_once = count(keeper, pool, CLB_LEASED, CLB_LEASED)
+                   + clb_hold_unserved(keeper, pool);
+
+    decay(pool);
+    pool->demand = fmax(pool->demand, at_once);
+}
+
+clb_process_t *clb_warm_idle(clb_keeper_t *keeper, const clb_pool_t *pool)
+{
+    clb_process_t *p, *best = NULL;
+
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        if (p->home == pool && p->state == CLB_IDLE
+            && (best == NULL || p->since > best->since)) {
+            best = p;
+        }
+    }
+    return best;
+}
+
+/* How many idle processes the pool should have. */
+static int target(clb_keeper_t *keeper, clb_pool_t *pool)
+{
+    const clb_warm_t *warm = &pool->backend->warm;
+
+    if (keeper->draining || pool->backend->slots == 0) {
+        return 0;
+    }
+    switch (warm->mode) {
+    case CLB_WARM_PERIODIC:
+        return warm->min;
+    case CLB_WARM_PERSISTENT:
+        return warm->max;
+    case CLB_WARM_ADAPTIVE:
+        decay(pool);
+        return (int)fmin(warm->max, fmax(warm->min, ceil(pool->demand - 0.5)));
+    default:
+        return 0;
+    }
+}
+
+static void fail(clb_keeper_t *keeper, clb_pool_t *pool, clb_error_e kind,
+                 const char *why)
+{
+    int wait = pool->failures < 6 ? 1 << pool->failures : BACKOFF_MAX;
+    clb_table_backend_t *shared = &keeper->table->shared
+                                   ->backends[pool->backend->id];
+
+    pool->failures++;
+    pool->next_start = apr_time_now() + apr_time_from_sec(wait);
+    pool->why_kind = kind;
+    apr_cpystrn(pool->why, why, sizeof(pool->why));
+    shared->failures++;
+    shared->failing = 1;
+    ap_log_error(APLOG_MARK, APLOG_ERR, 0, keeper->server,
+                 "backend %s (%s): %s; next try in %d s",
+                 pool->backend->name, pool->account->name, why, wait);
+    if (count(keeper, pool, CLB_STARTING, CLB_WARMING) == 0) {
+        clb_hold_refuse(keeper, pool);
+    }
+}
+
+void clb_warm_failed(clb_keeper_t *keeper, clb_process_t *process,
+                     const char *why)
+{
+    process->failed = 1;
+    clb_process_end(process, 0);
+    fail(keeper, process->home, CLB_CLI_FAILED, why);
+}
+
+void clb_warm_ready(clb_keeper_t *keeper, clb_process_t *process)
+{
+    clb_pool_t *pool = process->home;
+
+    pool->failures = 0;
+    keeper->table->shared->backends[pool->backend->id].failing = 0;
+    clb_foreground(process->pid);
+    ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
+                 "process %u (%s): ready after %" APR_TIME_T_FMT " ms, pid %d",
+                 process->id, pool->backend->name,
+                 apr_time_as_msec(apr_time_now() - process->born),
+                 (int)process->pid);
+}
+
+static void spawn_failed(clb_keeper_t *keeper, clb_pool_t *pool,
+                         apr_status_t rv)
+{
+    char why[120];
+    int missing = APR_STATUS_IS_ENOENT(rv) || APR_STATUS_IS_EACCES(rv);
+
+    fail(keeper, pool, missing ? CLB_CLI_MISSING : CLB_CLI_FAILED,
+         apr_psprintf(keeper->tmp, "%s cannot be started: %s",
+                      pool->backend->program,
+                      apr_strerror(rv, why, sizeof(why))));
+}
+
+static void start(clb_keeper_t *keeper, clb_pool_t *pool, int background)
+{
+    clb_input_t in = { .kind = CLB_IN_WARM, .backend = pool->backend };
+    apr_uint32_t id = ++keeper->next_id;
+    clb_process_t *process;
+    clb_step_t *step;
+    apr_status_t rv;
+
+    rv = clb_process_start(&process, pool->backend, pool->account, pool->home,
+                           apr_psprintf(keeper->tmp, "%s/%u", keeper->run_dir,
+                                        id), id, background, keeper->pool);
+    if (rv != APR_SUCCESS) {
+        spawn_failed(keeper, pool, rv);
+        return;
+    }
+    process->home = pool;
+    APR_RING_INSERT_TAIL(&keeper->processes, process, clb_process_t, link);
+    keeper->table->shared->backends[pool->backend->id].starts++;
+    clb_process_enter(process, CLB_STARTING, START_LIMIT);
+    step = clb_process_step(process, &in);
+    if (step->ready) {
+        clb_process_enter(process, CLB_IDLE, 0);
+        clb_warm_ready(keeper, process);
+    }
+}
+
+/* Make room for a process that is needed now by ending one that is not. */
+static void make_room(clb_keeper_t *keeper, const clb_pool_t *needy)
+{
+    clb_process_t *p, *oldest = NULL;
+
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        if (p->state == CLB_DYING) {
+            return;     /* room is being made */
+        }
+        if (p->state == CLB_IDLE && p->home != needy
+            && (oldest == NULL || p->since < oldest->since)) {
+            oldest = p;
+        }
+    }
+    if (oldest != NULL) {
+        clb_process_end(oldest, 0);
+    }
+}
+
+static int full(const clb_keeper_t *keeper)
+{
+    int all = count(keeper, NULL, CLB_STARTING, CLB_DYING);
+
+    return all >= keeper->global->processes || (keeper->crowded && all > 0);
+}
+
+/* Start what leases wait for. */
+static void start_needed(clb_keeper_t *keeper, clb_pool_t *pool)
+{
+    int need = clb_hold_unserved(keeper, pool)
+             - count(keeper, pool, CLB_STARTING, CLB_IDLE);
+
+    if (need > 0 && pool->next_start > apr_time_now() && pool->failures > 0) {
+        if (count(keeper, pool, CLB_STARTING, CLB_IDLE) == 0) {
+            clb_hold_refuse(keeper, pool);
+        }
+        return;
+    }
+    while (need-- > 0) {
+        if (full(keeper)) {
+            make_room(keeper, pool);
+            return;
+        }
+        start(keeper, pool, 0);
+        if (pool->failures > 0) {
+            return;
+        }
+    }
+}
+
+/* Start what may be asked for soon: one at a time while turns run. */
+static void start_ahead(clb_keeper_t *keeper, clb_pool_t *pool)
+{
+    int busy = count(keeper, NULL, CLB_LEASED, CLB_LEASED);
+    int starting = count(keeper, NULL, CLB_STARTING, CLB_WARMING);
+
+    if (count(keeper, pool, CLB_STARTING, CLB_IDLE) < target(keeper, pool)
+        && starting < (busy > 0 ? 1 : STARTS_MAX)
+        && pool->next_start <= apr_time_now() && !full(keeper)) {
+        start(keeper, pool, 1);
+    }
+}
+
+/* End one idle process that is too many or too old. */
+static void retire(clb_keeper_t *keeper, clb_pool_t *pool)
+{
+    int surplus = count(keeper, pool, CLB_IDLE, CLB_IDLE)
+                - target(keeper, pool);
+    apr_time_t now = apr_time_now();
+    clb_process_t *p;
+
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        if (p->home != pool || p->state != CLB_IDLE) {
+            continue;
+        }
+        if (keeper->draining || keeper->crowded
+            || (surplus > 0 && now - p->since > SURPLUS_AGE)
+            || now - p->born > pool->backend->warm.refresh) {
+            ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, keeper->server,
+                         "process %u (%s): retired", p->id,
+                         pool->backend->name);
+            clb_process_end(p, 0);
+            return;
+        }
+    }
+}
+
+void clb_warm_tend(clb_keeper_t *keeper)
+{
+    int i;
+
+    for (i = 0; i < keeper->pools->nelts; i++) {
+        start_needed(keeper, &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t));
+    }
+    for (i = 0; i < keeper->pools->nelts; i++) {
+        clb_pool_t *pool = &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t);
+
+        start_ahead(keeper, pool);
+        retire(keeper, pool);
+    }
+}
+
+void clb_warm_publish(clb_keeper_t *keeper)
+{
+    const apr_array_header_t *backends = keeper->global->backends;
+    int i;
+
+    for (i = 0; i < backends->nelts && !keeper->draining; i++) {
+        const clb_backend_t *backend = APR_ARRAY_IDX(backends, i,
+                                                     clb_backend_t *);
+        clb_census_t census = { 0 };
+        const clb_process_t *p;
+
+        APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+            if (p->backend == backend) {
+                census.starting += p->state <= CLB_WARMING;
+                census.idle += p->state == CLB_IDLE;
+                census.leased += p->state == CLB_LEASED;
+                census.settling += p->state == CLB_SETTLING;
+                census.dying += p->state == CLB_DYING;
+            }
+        }
+        keeper->table->shared->backends[backend->id].census = census;
+    }
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The slot table. Counts are never stored: they are read off the rows, so a
+ * crash cannot make them wrong. Under the mutex there are only loads and
+ * stores; workers, the keeper and the parent may call everything here.
+ */
+#include "table.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+static void lock(clb_table_t *table)
+{
+    if (table->mutex != NULL) {
+        apr_global_mutex_lock(table->mutex);
+    }
+}
+
+static void unlock(clb_table_t *table)
+{
+    if (table->mutex != NULL) {
+        apr_global_mutex_unlock(table->mutex);
+    }
+}
+
+static clb_row_e state_of(const clb_row_t *row)
+{
+    return __atomic_load_n(&row->state, __ATOMIC_ACQUIRE);
+}
+
+static void set_state(clb_row_t *row, clb_row_e state)
+{
+    __atomic_store_n(&row->state, (apr_uint32_t)state, __ATOMIC_RELEASE);
+}
+
+/* Rows to look at. Shared memory is checked like any other input. */
+static int used(const clb_shared_t *shared)
+{
+    return shared->used < 0 || shared->used > CLB_TABLE_ROWS
+         ? CLB_TABLE_ROWS : shared->used;
+}
+
+void clb_table_format(clb_shared_t *shared)
+{
+    shared->version = CLB_TABLE_VERSION;
+    shared->size = sizeof(*shared);
+    shared->next_nonce = 1;
+    shared->started = apr_time_now();
+    shared->magic = CLB_TABLE_MAGIC;
+}
+
+int clb_table_fits(const clb_shared_t *shared)
+{
+    return shared->magic == CLB_TABLE_MAGIC
+        && shared->version == CLB_TABLE_VERSION
+        && shared->size == sizeof(*shared);
+}
+
+apr_status_t clb_table_configure(clb_table_t *table, int slots, int queue,
+                                 apr_uint32_t generation)
+{
+    clb_shared_t *shared = table->shared;
+
+    if (slots < 0 || queue < 0 || slots + queue > CLB_TABLE_ROWS) {
+        return APR_EINVAL;
+    }
+    lock(table);
+    shared->slots = slots;
+    shared->queue = queue;
+    shared->generation = generation;
+    unlock(table);
+    return APR_SUCCESS;
+}
+
+/* The place of @a name; a free one, or one no generation uses, if it has
+ * none. -1 if there is no room. */
+static int place(const clb_shared_t *shared, const char *name,
+                 apr_uint32_t generation)
+{
+    int i, free = -1;
+
+    for (i = 0; i < CLB_TABLE_BACKENDS; i++) {
+        const clb_table_backend_t *backend = &shared->backends[i];
+        clb_load_t load;
+
+        if (strcmp(backend->name, name) == 0) {
+            return i;
+        }
+        load = clb_table_load(shared, i);
+        if (free < 0 && load.running + load.waiting == 0
+            && (backend->name[0] == '\0'
+                || (apr_uint32_t)backend->generation + 1 < generation)) {
+            free = i;
+        }
+    }
+    return free;
+}
+
+apr_status_t clb_table_backend(clb_table_t *table, const char *name,
+                               const char *driver, int limit,
+                               apr_uint32_t generation, int *id)
+{
+    clb_table_backend_t *backend;
+
+    lock(table);
+    *id = place(table->shared, name, generation);
+    if (*id >= 0) {
+        backend = &table->shared->backends[*id];
+        if (strcmp(backend->name, name) != 0) {
+            memset(backend, 0, sizeof(*backend));
+        }
+        backend->limit = limit;
+        backend->generation = (apr_int32_t)generation;
+        apr_cpystrn(backend->driver, driver, sizeof(backend->driver));
+        apr_cpystrn(backend->name, name, sizeof(backend->name));
+    }
+    unlock(table);
+    return *id >= 0 ? APR_SUCCESS : APR_ENOSPC;
+}
+
+static clb_row_t *free_row(clb_shared_t *shared)
+{
+    int i, rows = shared->slots + shared->queue;
+
+    for (i = 0; i < rows && i < CLB_TABLE_ROWS; i++) {
+        if (state_of(&shared->rows[i]) == CLB_ROW_FREE) {
+            shared->used = i < used(shared) ? used(shared) : i + 1;
+            return &shared->rows[i];
+        }
+    }
+    return NULL;
+}
+
+/* A turn may join if a slot is free or the queue has a place. */
+static int has_room(const clb_shared_t *shared, int backend)
+{
+    clb_load_t all = clb_table_load(shared, -1);
+    clb_load_t own = clb_table_load(shared, backend);
+
+    return all.waiting < shared->queue
+        || (all.running + all.waiting < shared->slots
+            && own.running + own.waiting < shared->backends[backend].limit);
+}
+
+apr_status_t clb_slot_enter(clb_table_t *table, int backend, apr_uint64_t key,
+                            apr_uint32_t generation,
+                            apr_interval_time_t wait, clb_claim_t *claim)
+{
+    clb_shared_t *shared = table->shared;
+    clb_row_t *row = NULL;
+
+    lock(table);
+    if (has_room(shared, backend)) {
+        row = free_row(shared);
+    }
+    if (row != NULL) {
+        claim->row = (apr_uint32_t)(row - shared->rows);
+        claim->nonce = shared->next_nonce++;
+        row->backend = (apr_uint32_t)backend;
+        row->generation = generation;
+        row->pid = table->pid;
+        row->born = table->born;
+        row->key = key;
+        row->until = apr_time_now() + wait;
+        row->nonce = claim->nonce;
+        set_state(row, CLB_ROW_WAITING);
+    }
+    unlock(table);
+    return row != NULL ? APR_SUCCESS : APR_EAGAIN;
+}
+
+static int running_of_key(const clb_shared_t *shared, apr_uint64_t key)
+{
+    int i, n = 0;
+
+    for (i = 0; i < used(shared); i++) {
+        n += state_of(&shared->rows[i]) == CLB_ROW_ACTIVE
+             && shared->rows[i].key == key;
+    }
+    return n;
+}
+
+/* The waiting row that is next, or NULL. */
+static clb_row_t *next_row(clb_shared_t *shared)
+{
+    int running[CLB_TABLE_BACKENDS] = { 0 };
+    int i, total = 0, fewest = 0, own;
+    clb_row_t *best = NULL;
+    apr_time_t now = apr_time_now();
+
+    for (i = 0; i < used(shared); i++) {
+        const clb_row_t *row = &shared->rows[i];
+
+        if (state_of(row) == CLB_ROW_ACTIVE) {
+            total++;
+            running[row->backend % CLB_TABLE_BACKENDS]++;
+        }
+    }
+    for (i = 0; i < used(shared) && total < shared->slots; i++) {
+        clb_row_t *row = &shared->rows[i];
+        apr_uint32_t b = row->backend % CLB_TABLE_BACKENDS;
+
+        if (state_of(row) != CLB_ROW_WAITING || row->until < now
+            || running[b] >= shared->backends[b].limit) {
+            continue;
+        }
+        own = running_of_key(shared, row->key);
+        if (best == NULL || own < fewest
+            || (own == fewest && row->nonce < best->nonce)) {
+            best = row;
+            fewest = own;
+        }
+    }
+    return best;
+}
+
+apr_status_t clb_slot_admit(clb_table_t *table, apr_uint32_t generation,
+                            clb_claim_t *claim)
+{
+    clb_shared_t *shared = table->shared;
+    apr_status_t rv = APR_EAGAIN;
+    clb_row_t *row;
+
+    lock(table);
+    row = next_row(shared);
+    if (row != NULL && row->generation == generation) {
+        claim->row = (apr_uint32_t)(row - shared->rows);
+        claim->nonce = row->nonce;
+        set_state(row, CLB_ROW_ACTIVE);
+        rv = APR_SUCCESS;
+    }
+    unlock(table);
+    return rv;
+}
+
+/* The row of a valid claim, or NULL. The mutex is held. */
+static clb_row_t *claimed(clb_table_t *table, const clb_claim_t *claim)
+{
+    clb_row_t *row;
+
+    if (claim->row >= CLB_TABLE_ROWS) {
+        return NULL;
+    }
+    row = &table->shared->rows[claim->row];
+    return row->nonce == claim->nonce && state_of(row) != CLB_ROW_FREE
+         ? row : NULL;
+}
+
+clb_row_e clb_slot_state(clb_table_t *table, const clb_claim_t *claim,
+                         apr_int32_t *pid)
+{
+    clb_row_e state = CLB_ROW_FREE;
+    clb_row_t *row;
+
+    lock(table);
+    row = claimed(table, claim);
+    if (row != NULL) {
+        state = state_of(row);
+        if (pid != NULL) {
+            *pid = row->pid;
+        }
+    }
+    unlock(table);
+    return state;
+}
+
+void clb_slot_leave(clb_table_t *table, const clb_claim_t *claim)
+{
+    clb_row_t *row;
+
+    lock(table);
+    row = claimed(table, claim);
+    if (row != NULL) {
+        set_state(row, CLB_ROW_FREE);
+    }
+    unlock(table);
+}
+
+int clb_slot_sweep(clb_table_t *table,
+                   int (*alive)(apr_int32_t pid, apr_uint64_t born))
+{
+    int i, freed = 0;
+
+    for (i = 0; i < used(table->shared); i++) {
+        clb_row_t row = table->shared->rows[i];
+        clb_claim_t claim = { (apr_uint32_t)i, row.nonce };
+
+        if (row.state != CLB_ROW_FREE && !alive(row.pid, row.born)) {
+            clb_slot_leave(table, &claim);
+            freed++;
+        }
+    }
+    return freed;
+}
+
+clb_load_t clb_table_load(const clb_shared_t *shared, int backend)
+{
+    clb_load_t load = { 0, 0 };
+    int i;
+
+    for (i = 0; i < used(shared); i++) {
+        const clb_row_t *row = &shared->rows[i];
+        clb_row_e state = state_of(row);
+
+        if (state == CLB_ROW_FREE
+            || (backend >= 0 && row->backend != (apr_uint32_t)backend)) {
+            continue;
+        }
+        load.running += state == CLB_ROW_ACTIVE;
+        load.waiting += state == CLB_ROW_WAITING;
+    }
+    return load;
+}
