@@ -45,6 +45,8 @@ static const char *const env[] = {
     /* a broken stream would be asked again silently and doubled */
     "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK=1",
     "CLAUDE_CODE_MAX_RETRIES=1",
+    /* whether a prompt is too long is for the model's API to say */
+    "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE=100000000",
     "DISABLE_COMPACT=1",
     "DISABLE_AUTO_COMPACT=1",
     "CLAUDE_AGENT_SDK_MCP_NO_PREFIX=1",
@@ -313,7 +315,8 @@ static clb_error_e kind_of_result(const claude_t *state,
     if (stop != NULL && strcmp(stop, "refusal") == 0) {
         return CLB_CONTENT_FILTER;
     }
-    if (reason != NULL && strcmp(reason, "prompt_too_long") == 0) {
+    if ((reason != NULL && strcmp(reason, "prompt_too_long") == 0)
+        || strncmp(text, "Prompt is too long", 18) == 0) {
         return CLB_CONTEXT_LENGTH;
     }
     if (kind == CLB_RATE_LIMITED && state->resets_at > 0) {

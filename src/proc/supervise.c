@@ -53,6 +53,7 @@ typedef struct ward_t {
     apr_pool_t *pool;
     apr_proc_t proc;
     int doorbell[2];             /* workers' end, keeper's end */
+    int alive;                   /* not reaped yet */
     apr_time_t started;
     int failures;
 } ward_t;
@@ -164,6 +165,7 @@ static void start_keeper(ward_t *ward, int delay)
                      "keeper: cannot be forked");
         return;
     }
+    ward->alive = 1;
     ward->started = apr_time_now();
     the_run->table.shared->heartbeat = ward->started
                                      + apr_time_from_sec(delay);
@@ -199,6 +201,8 @@ static void maintain(int reason, void *data, apr_wait_t status)
 
     switch (reason) {
     case APR_OC_REASON_DEATH:
+        /* unregistering calls this function again: the pid is not ours now */
+        ward->alive = 0;
         apr_proc_other_child_unregister(data);
         ap_mpm_query(AP_MPMQ_MPM_STATE, &state);
         if (state != AP_MPMQ_STOPPING && the_ward == ward) {
@@ -210,8 +214,10 @@ static void maintain(int reason, void *data, apr_wait_t status)
         apr_proc_other_child_unregister(data);
         break;
     case APR_OC_REASON_UNREGISTER:
-        kill(ward->proc.pid, SIGUSR1);
-        if (kept->nold < OLD_MAX) {
+        if (ward->alive) {
+            kill(ward->proc.pid, SIGUSR1);
+        }
+        if (ward->alive && kept->nold < OLD_MAX) {
             kept->old[kept->nold++] = ward->proc.pid;
         }
         break;

@@ -358,6 +358,14 @@ static void answers(void)
                     DELTA("'refusal'") STOP)),
            "start [No.] usage 121+20+3/7/0 stop filter -> kill",
            "a refusal is an answer with its own reason");
+    is_str(answer(q(START TEXT("ha") DELTA("null") STOP FAILED("null",
+                    "lost", ""))),
+           "start [ha] upstream_error: lost -> end",
+           "a stream closed without a reason is no answer");
+    is_str(answer(q(START TEXT("ha") "{'type':'system','subtype':"
+                    "'api_retry','retry_delay_ms':5,'error':'unknown'}\n")),
+           "start [ha] upstream_error: the model's API broke off its answer"
+           " -> kill", "and is not begun again");
     is_str(answer(q(START EVENT("'content_block_delta','index':0,'delta':"
                     "{'type':'thinking_delta','thinking':'hm'}")
                     EVENT("'content_block_delta','index':0,'delta':"
@@ -615,7 +623,15 @@ static void strange_state(void)
     const char *lines = q(ACK START TEXT("x") DELTA("'end_turn'") STOP);
     const char *failed = q(FAILED("null", "x", ""));
     int byte;
+    turn_t fresh;
 
+    turn_init(&fresh, pool, &clb_driver_claude, CLB_REUSE_UNSET);
+    memset(fresh.state.bytes, 1, sizeof(fresh.state.bytes));
+    fresh.chat = chat_new(1);
+    turn_input(&fresh, CLB_IN_CHAT, NULL, 0, 0);
+    turn_print(&fresh, q(START TEXT("x") DELTA("'end_turn'") STOP));
+    is_str(turn_said(&fresh), "start [x] usage 121+20+3/7/0 stop end -> end",
+           "a chat begins with a state of its own");
     for (byte = 1; byte < 256; byte += 127) {
         turn_t turn;
 

@@ -337,6 +337,13 @@ static void sink_says(void)
            "is reported for every event");
     is_int(give_text(filter, "y END"), APR_ECONNABORTED,
            "also at a stop sequence");
+    is_int(give_text(filter_new(pool, &seen, list(pool, LIST("END")),
+                                NO_CAP), "END"), APR_EOF,
+           "(one that is there gets the stop)");
+    filter = filter_new(pool, &seen, list(pool, LIST("END")), NO_CAP);
+    seen.answer = APR_ECONNABORTED;
+    is_int(give_text(filter, "END"), APR_ECONNABORTED,
+           "and when only the stop is left to say");
     seen.answer = APR_EOF;
     is_int(give_text(filter, "x"), APR_EOF, "one that has enough too");
     filter = filter_new(pool, &seen, list(pool, LIST("END")), NO_CAP);
