@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define STOPS_MAX 16
+#define STOP_LEN_MAX 256
 #define MODEL_MAX 256
 
 apr_status_t clb_openai_fields(clb_chat_t *chat, const clb_json_t *body,
@@ -137,8 +138,9 @@ static apr_status_t take_stop(clb_chat_t *chat, const char *name,
         const char *stop = clb_json_string(clb_json_is_array(value)
                                            ? clb_json_at(value, i) : value);
 
-        if (stop == NULL) {
-            return bad(chat, name, "a string or an array of strings", error);
+        if (stop == NULL || strlen(stop) > STOP_LEN_MAX) {
+            return bad(chat, name, "a string or an array of strings of at "
+                       "most 256 bytes", error);
         }
         if (*stop != '\0') {
             APR_ARRAY_PUSH(chat->stop, const char *) = stop;

@@ -4,12 +4,31 @@
  */
 #include "backend.h"
 
-#include <apr_fnmatch.h>
 #include <string.h>
 
 int clb_model_is_pattern(const char *model)
 {
     return strpbrk(model, "*?") != NULL;
+}
+
+/* Only * and ? mean something: model names have brackets ("opus[1m]"), which
+ * fnmatch would take for sets. */
+static int matches(const char *pattern, const char *model)
+{
+    for (; *pattern != '\0' && *pattern != '*'; pattern++, model++) {
+        if (*model == '\0' || (*pattern != '?' && *pattern != *model)) {
+            return 0;
+        }
+    }
+    if (*pattern == '\0') {
+        return *model == '\0';
+    }
+    while (!matches(pattern + 1, model)) {
+        if (*model++ == '\0') {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 static int lists(const clb_backend_t *backend, const char *model,
@@ -20,8 +39,7 @@ static int lists(const clb_backend_t *backend, const char *model,
     for (i = 0; i < backend->models->nelts; i++) {
         const char *name = APR_ARRAY_IDX(backend->models, i, const char *);
 
-        if (patterns ? clb_model_is_pattern(name)
-                       && apr_fnmatch(name, model, 0) == APR_SUCCESS
+        if (patterns ? clb_model_is_pattern(name) && matches(name, model)
                      : strcmp(name, model) == 0) {
             return 1;
         }
@@ -40,6 +58,9 @@ const clb_backend_t *clb_backend_route(const apr_array_header_t *backends,
 {
     int i, patterns;
 
+    if (clb_model_is_pattern(model)) {
+        return NULL;    /* a pattern is no model's name */
+    }
     for (patterns = 0; patterns <= 1; patterns++) {
         for (i = 0; i < backends->nelts; i++) {
             const clb_backend_t *backend = APR_ARRAY_IDX(backends, i,

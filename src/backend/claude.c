@@ -20,7 +20,7 @@
 typedef struct claude_t {
     apr_uint32_t turn;       /* next of the chat's turns to write */
     apr_uint32_t started;    /* a message_start was seen */
-    apr_uint32_t spoke;      /* text was streamed */
+    apr_uint64_t spoke;      /* bytes of text streamed */
     apr_uint32_t reasoned;   /* a stop reason was seen */
     apr_uint32_t failure;    /* clb_error_e named by a line before `result` */
     apr_uint32_t stop;       /* clb_stop_e of message_delta */
@@ -95,13 +95,14 @@ static void warm(clb_step_t *out)
 }
 
 /* set_model would put three fake user messages into the conversation, so the
- * model is that of an agent chosen on the command line and defined here. */
+ * model is that of an agent chosen on the command line and defined here. The
+ * agent's own prompt takes the place of an empty system prompt, but not of an
+ * empty list of them. */
 static void initialize(const clb_chat_t *chat, clb_step_t *out)
 {
     control(out, "i", clb_json_pack(out->pool,
-        "{s:s, s:[s], s:s, s:{s:{s:s, s:s, s:s}}}",
-        "subtype", "initialize",
-        "systemPrompt", chat->system == NULL ? "" : chat->system,
+        "{s:s, s:[s*], s:s, s:{s:{s:s, s:s, s:s}}}",
+        "subtype", "initialize", "systemPrompt", chat->system,
         "title", "x", "agents", "bridge", "description", "b", "prompt", "b",
         "model", chat->model));
 }
@@ -372,6 +373,8 @@ static void stop(claude_t *state, clb_step_t *out, clb_fate_e fate)
 static void result(claude_t *state, const clb_input_t *in,
                    const clb_json_t *json, clb_step_t *out)
 {
+    const char *text = clb_json_get_string(json, "result");
+
     if (clb_json_true(clb_json_get(json, "is_error"))) {
         fail(state, json, out);
         return;
@@ -386,8 +389,14 @@ static void result(claude_t *state, const clb_input_t *in,
                        "asking its model", 0, CLB_FATE_END);
         return;
     }
-    if (!state->spoke) {
-        clb_step_text(out, CLB_EV_TEXT, clb_json_get_string(json, "result"));
+    if (state->spoke > 0 && (text == NULL || strlen(text) != state->spoke)) {
+        /* the stream broke off and the CLI got the rest some other way */
+        clb_step_error(out, CLB_UPSTREAM, "the model's API broke off its "
+                       "answer", 0, CLB_FATE_END);
+        return;
+    }
+    if (state->spoke == 0) {
+        clb_step_text(out, CLB_EV_TEXT, text);
     }
     stop(state, out, CLB_FATE_END);
 }
@@ -425,7 +434,7 @@ static void delta(claude_t *state, const clb_json_t *event, clb_step_t *out)
     const char *text = clb_json_get_string(delta, "text");
 
     if (text != NULL) {
-        state->spoke = 1;
+        state->spoke += strlen(text);
         clb_step_text(out, CLB_EV_TEXT, text);
     }
     clb_step_text(out, CLB_EV_REASONING,
@@ -608,9 +617,8 @@ static void step(void *state, const clb_input_t *in, clb_step_t *out)
         line(state, in, out);
         break;
     case CLB_IN_EXIT:
-        clb_step_error(out, CLB_CLI_FAILED, apr_pstrcat(out->pool,
-            in->backend->name, " ended before its answer did", NULL), 0,
-            CLB_FATE_END);
+        clb_step_error(out, CLB_CLI_FAILED, clb_exit_reason(in, out->pool), 0,
+                       CLB_FATE_END);
         break;
     case CLB_IN_CANCEL:
         out->fate = CLB_FATE_END;

@@ -144,18 +144,6 @@ static void data(command_t *state, const clb_input_t *in, clb_step_t *out)
                   clb_utf8_clean(out->pool, text.data, text.len - tail, NULL));
 }
 
-static const char *last_line(apr_pool_t *pool, const char *text)
-{
-    const char *end = text + strlen(text), *from;
-
-    while (end > text && strchr("\r\n \t", end[-1]) != NULL) {
-        end--;
-    }
-    for (from = end; from > text && from[-1] != '\n'; from--) {
-    }
-    return apr_pstrndup(pool, from, (apr_size_t)(end - from));
-}
-
 /* sysexits(3) is how a program tells whose fault it was. */
 static clb_error_e kind_of_exit(int status)
 {
@@ -169,8 +157,6 @@ static clb_error_e kind_of_exit(int status)
 
 static void ended(command_t *state, const clb_input_t *in, clb_step_t *out)
 {
-    const char *name = in->backend->name, *why, *message;
-
     if (in->status == 0 && traits(in->backend) & CLB_RAW) {
         start(state, out);
         clb_step_text(out, CLB_EV_TEXT,
@@ -180,15 +166,8 @@ static void ended(command_t *state, const clb_input_t *in, clb_step_t *out)
         clb_step_stop(out, CLB_STOP_END, CLB_FATE_END);
         return;
     }
-    why = last_line(out->pool, in->data);
-    message = in->status == -999 ? "went away"
-            : in->status < 0
-            ? apr_psprintf(out->pool, "was ended by signal %d", -in->status)
-            : apr_psprintf(out->pool, "exited with status %d", in->status);
     clb_step_error(out, kind_of_exit(in->status),
-                   apr_pstrcat(out->pool, name, " ", message,
-                               *why != '\0' ? ": " : "", why, NULL),
-                   0, CLB_FATE_END);
+                   clb_exit_reason(in, out->pool), 0, CLB_FATE_END);
 }
 
 static void usage(const clb_json_t *json, clb_step_t *out)
@@ -196,13 +175,40 @@ static void usage(const clb_json_t *json, clb_step_t *out)
     clb_json_t *usage = clb_json_get(json, "usage");
     clb_usage_t *u;
 
-    if (usage != NULL) {
+    if (clb_json_is_object(usage)) {
         u = &clb_step_event(out, CLB_EV_USAGE)->u.usage;
         u->input = clb_json_get_integer(usage, "input_tokens", 0);
         u->output = clb_json_get_integer(usage, "output_tokens", 0);
         u->cache_read = clb_json_get_integer(usage, "cache_read_tokens", 0);
         u->reasoning = clb_json_get_integer(usage, "reasoning_tokens", 0);
     }
+}
+
+/* 1 if a line is of the protocol, and not an object a program logs. */
+static int speaks(const clb_json_t *json)
+{
+    static const char *const members[] = {
+        "text", "reasoning", "usage", "error", "done", NULL
+    };
+    int i;
+
+    for (i = 0; members[i] != NULL; i++) {
+        if (clb_json_get(json, members[i]) != NULL) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* {"error": "text"} or {"error": {"message": "text"}}. */
+static const char *error_text(const clb_json_t *json)
+{
+    const char *text = clb_json_get_string(json, "error");
+
+    if (text == NULL) {
+        text = clb_json_string(clb_json_find(json, "error.message"));
+    }
+    return text != NULL ? text : "the program reported an error";
 }
 
 static void line(command_t *state, const clb_input_t *in, clb_step_t *out)
@@ -213,7 +219,7 @@ static void line(command_t *state, const clb_input_t *in, clb_step_t *out)
     /* a program's stray print must not end the answer */
     if (clb_json_parse(&json, in->data, in->len, CLB_JSON_LENIENT, &why,
                        out->pool) != APR_SUCCESS
-        || !clb_json_is_object(json)) {
+        || !speaks(json)) {
         return;
     }
     start(state, out);
@@ -221,7 +227,8 @@ static void line(command_t *state, const clb_input_t *in, clb_step_t *out)
                   clb_json_get_string(json, "reasoning"));
     clb_step_text(out, CLB_EV_TEXT, clb_json_get_string(json, "text"));
     usage(json, out);
-    if ((text = clb_json_get_string(json, "error")) != NULL) {
+    if (clb_json_get(json, "error") != NULL) {
+        text = error_text(json);
         clb_step_error(out, clb_error_of_upstream(
                            clb_json_get_integer(json, "status", 500)), text,
                        clb_step_wait(clb_json_get_integer(

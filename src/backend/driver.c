@@ -92,3 +92,30 @@ apr_interval_time_t clb_step_wait(apr_int64_t count, apr_interval_time_t unit)
 
     return count <= 0 ? 0 : count > most / unit ? most : count * unit;
 }
+
+/* The last line of @a text, at most 200 bytes of its end. */
+static const char *last_line(apr_pool_t *pool, const char *text)
+{
+    const char *end = text + strlen(text), *from;
+
+    while (end > text && strchr("\r\n \t", end[-1]) != NULL) {
+        end--;
+    }
+    for (from = end; from > text && from[-1] != '\n' && end - from < 200;
+         from--) {
+    }
+    /* the cut may have been inside a character */
+    return clb_utf8_clean(pool, from, (apr_size_t)(end - from), NULL);
+}
+
+const char *clb_exit_reason(const clb_input_t *in, apr_pool_t *pool)
+{
+    const char *why = last_line(pool, in->data == NULL ? "" : in->data);
+    const char *how = in->status == -999 ? "went away"
+        : in->status < 0 ? apr_psprintf(pool, "was ended by signal %d",
+                                        -in->status)
+        : apr_psprintf(pool, "exited with status %d", in->status);
+
+    return apr_pstrcat(pool, in->backend->name, " ", how,
+                       *why != '\0' ? ": " : "", why, NULL);
+}

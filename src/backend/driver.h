@@ -119,6 +119,10 @@ void clb_step_error(clb_step_t *step, clb_error_e kind, const char *message,
 apr_interval_time_t clb_step_wait(apr_int64_t count,
                                   apr_interval_time_t unit);
 
+/** What to tell of a process that ended by itself (EXIT): how, and the end of
+ *  the last line of its stderr. */
+const char *clb_exit_reason(const clb_input_t *in, apr_pool_t *pool);
+
 extern const clb_driver_t clb_driver_claude;
 extern const clb_driver_t clb_driver_command;
 

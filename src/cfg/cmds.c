@@ -547,8 +547,11 @@ static const char *cmd_env_file(cmd_parms *cmd, void *dir, const char *name,
 
 static const char *cmd_models(cmd_parms *cmd, void *dir, const char *model)
 {
-    const char *err = only_backend(cmd);
+    const char *err = only_backend(cmd), *star = strchr(model, '*');
 
+    if (err == NULL && star != NULL && strchr(star + 1, '*') != NULL) {
+        err = wrong(cmd, "write at most one * in a pattern");
+    }
     if (err == NULL) {
         APR_ARRAY_PUSH(reading.backend->models, const char *) = model;
     }

@@ -7,6 +7,7 @@
 
 #include <apr_lib.h>
 #include <apr_strings.h>
+#include <errno.h>
 #include <string.h>
 
 void clb_buf_init(clb_buf_t *buf, apr_pool_t *pool, apr_size_t hint)

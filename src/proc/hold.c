@@ -266,8 +266,9 @@ void clb_hold_exited(clb_keeper_t *keeper, clb_process_t *process)
 
     if (hold != NULL) {
         msg.u.exited.status = process->status;
+        /* a byte that is not UTF-8 becomes three */
         apr_cpystrn(msg.u.exited.tail,
-                    clb_process_tail(process, sizeof(msg.u.exited.tail) / 2,
+                    clb_process_tail(process, sizeof(msg.u.exited.tail) / 3,
                                      keeper->tmp),
                     sizeof(msg.u.exited.tail));
         clb_wire_send(hold->fd, &msg, NULL, 0);

@@ -76,9 +76,8 @@ static int give(clb_filter_t *filter, const apr_array_header_t *stop,
     return rv == APR_SUCCESS;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size, apr_pool_t *pool)
 {
-    apr_pool_t *pool = fuzz_pool();
     char *input = (char *)clb_utf8_clean(pool, (const char *)data,
                                          size < 4096 ? size : 4096, NULL);
     char *rest = strchr(input, '\n'), *piece, *last;
@@ -90,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     clb_buf_t all;
 
     if (rest == NULL) {
-        return 0;
+        return;
     }
     *rest++ = '\0';
     stop = stop_sequences(input, pool);
@@ -110,5 +109,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                "a wrong end");
     FUZZ_CHECK(naive_cut(seen.text.data, seen.text.len, stop) < 0,
                "a stop sequence passed");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    apr_pool_t *pool = fuzz_pool();
+
+    run(data, size, pool);
+    apr_pool_clear(pool);
     return 0;
 }

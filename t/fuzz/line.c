@@ -34,9 +34,8 @@ static void take(clb_line_t *line, stream_t *stream)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size, apr_pool_t *pool)
 {
-    apr_pool_t *pool = fuzz_pool();
     uint32_t seed = fuzz_seed(data, size);
     stream_t stream;
     clb_line_t line;
@@ -45,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *space;
 
     if (size < 1) {
-        return 0;
+        return;
     }
     stream.max = data[0] == 255 ? 20000 : data[0];
     stream.data = given = (const char *)data + 1;
@@ -57,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (clb_line_space(&line, &space, &len) != APR_SUCCESS) {
             FUZZ_CHECK((apr_size_t)(given - stream.data) > stream.max,
                        "refused below the limit");
-            return 0;
+            return;
         }
         FUZZ_CHECK(len > 0, "no space");
         len = len < left ? len : left;
@@ -69,5 +68,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_CHECK(clb_line_pending(&line)
                    == (apr_size_t)(given - stream.data), "wrong pending");
     }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    apr_pool_t *pool = fuzz_pool();
+
+    run(data, size, pool);
+    apr_pool_clear(pool);
     return 0;
 }
