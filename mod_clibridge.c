@@ -74,6 +74,8 @@ static void register_hooks(apr_pool_t *pool)
                               APR_HOOK_REALLY_FIRST);
     ap_hook_pre_translate_name(clb_request_slashes, NULL, NULL,
                                APR_HOOK_FIRST);
+    ap_hook_post_perdir_config(clb_request_locate, NULL, NULL,
+                               APR_HOOK_FIRST);
     ap_hook_map_to_storage(clb_request_no_file, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_insert_error_filter(clb_request_refused, NULL, NULL,
                                 APR_HOOK_LAST);

@@ -6,6 +6,8 @@
 
 #include "../core/sha256.h"
 
+#include <apr_file_info.h>
+#include <apr_file_io.h>
 #include <apr_hash.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -13,6 +15,7 @@
 
 #define NAME_MAX_LEN 64
 #define SECRET_MAX 1024
+#define FILE_MAX (4 * 1024 * 1024)
 
 struct clb_keys_t {
     apr_hash_t *by_digest;
@@ -127,6 +130,57 @@ apr_status_t clb_keys_parse(clb_keys_t **out, const char *text,
     }
     *out = keys;
     return APR_SUCCESS;
+}
+
+/* The content of a file; a sentence on failure. */
+static apr_status_t slurp(const char **text, apr_file_t *file,
+                          const char **why, apr_pool_t *pool)
+{
+    apr_finfo_t info;
+    apr_status_t rv = apr_file_info_get(&info, APR_FINFO_SIZE
+                                        | APR_FINFO_TYPE, file);
+    char *data;
+
+    /* nothing read would be no keys, and no keys means open to this machine */
+    if (rv == APR_SUCCESS && info.filetype == APR_DIR) {
+        *why = "it is not a file";
+        return APR_EINVAL;
+    }
+    if (rv == APR_SUCCESS && info.size > FILE_MAX) {
+        *why = "it is larger than 4 MB";
+        return APR_EINVAL;
+    }
+    if (rv == APR_SUCCESS) {
+        data = apr_pcalloc(pool, (apr_size_t)info.size + 1);
+        rv = apr_file_read_full(file, data, (apr_size_t)info.size, NULL);
+        *text = data;
+    }
+    return rv;
+}
+
+apr_status_t clb_keys_read(clb_keys_t **keys, const char *path,
+                           const char **why, apr_pool_t *pool)
+{
+    const char *text = "", *cause = NULL;
+    apr_file_t *file;
+    apr_status_t rv;
+    char error[120];
+
+    rv = apr_file_open(&file, path, APR_READ, 0, pool);
+    if (rv == APR_SUCCESS) {
+        rv = slurp(&text, file, &cause, pool);
+        apr_file_close(file);
+    }
+    if (rv != APR_SUCCESS) {
+        *why = apr_psprintf(pool, "cannot read %s: %s", path, cause != NULL
+                            ? cause : apr_strerror(rv, error, sizeof(error)));
+        return rv;
+    }
+    rv = clb_keys_parse(keys, text, &cause, pool);
+    if (rv != APR_SUCCESS) {
+        *why = apr_pstrcat(pool, path, ", ", cause, NULL);
+    }
+    return rv;
 }
 
 unsigned clb_keys_count(const clb_keys_t *keys)

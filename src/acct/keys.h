@@ -27,6 +27,16 @@ typedef struct clb_keys_t clb_keys_t;
 apr_status_t clb_keys_parse(clb_keys_t **keys, const char *text,
                             const char **why, apr_pool_t *pool);
 
+/**
+ * Read and parse the key file @a path.
+ * @param why set on failure to a sentence that names the file, and the line
+ *        if it is a line's
+ * @return APR_SUCCESS, APR_EINVAL for what is in the file, or why it cannot be
+ *         read; @a keys in @a pool
+ */
+apr_status_t clb_keys_read(clb_keys_t **keys, const char *path,
+                           const char **why, apr_pool_t *pool);
+
 /** How many keys there are; 0 for NULL. */
 unsigned clb_keys_count(const clb_keys_t *keys);
 

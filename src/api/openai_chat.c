@@ -200,6 +200,7 @@ static const clb_openai_field_t fields[] = {
     { "web_search_options", clb_openai_ignore },
     { "prediction", clb_openai_ignore },
     { "verbosity", clb_openai_ignore },
+    { "moderation", clb_openai_ignore },
     { "service_tier", clb_openai_ignore },
     { "store", clb_openai_ignore },
     { NULL, NULL }

@@ -64,7 +64,7 @@ static void default_warm(clb_backend_t *backend, const clb_global_t *global)
         warm->mode = backend->reuse == CLB_REUSE_LINES ? CLB_WARM_ADAPTIVE
                                                        : own->mode;
     }
-    unset(&warm->min, warm->mode == CLB_WARM_NONE ? 0 : 1);
+    unset(&warm->min, warm->mode == CLB_WARM_NONE || warm->max == 0 ? 0 : 1);
     unset(&warm->max, slots > warm->min ? slots : warm->min);
     if (warm->refresh == 0) {
         warm->refresh = apr_time_from_sec(warm->mode == CLB_WARM_PERIODIC

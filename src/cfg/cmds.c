@@ -16,6 +16,7 @@
 
 #include <apr_lib.h>
 #include <apr_strings.h>
+#include <errno.h>
 #include <http_core.h>
 #include <string.h>
 
@@ -48,7 +49,10 @@ clb_global_t *clb_global(void)
 
 static const char *wrong(cmd_parms *cmd, const char *need)
 {
-    return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", need, NULL);
+    const char *name = cmd->cmd->name;
+
+    return apr_pstrcat(cmd->pool, name, *name == '<' ? ">: " : ": ", need,
+                       NULL);
 }
 
 static const char *take_count(cmd_parms *cmd, const char *text, int min,
@@ -117,13 +121,9 @@ static const char *take_choice(cmd_parms *cmd, const char *text,
 
 static const char *only_global(cmd_parms *cmd)
 {
-    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
-
-    return err != NULL ? wrong(cmd, "belongs to the main server, outside of "
-                               "any <VirtualHost>, <Location> or backend")
-         : reading.backend != NULL ? wrong(cmd, "does not belong into a "
-                                           "<CLIBridgeBackend> section")
-         : NULL;
+    return ap_check_cmd_context(cmd, GLOBAL_ONLY) == NULL ? NULL
+         : wrong(cmd, "belongs to the main server, outside of any "
+                 "<VirtualHost>, <Location> or backend");
 }
 
 static const char *only_backend(cmd_parms *cmd)
@@ -168,9 +168,6 @@ static const char *cmd_slots(cmd_parms *cmd, void *dir, const char *number)
 {
     const char *err;
 
-    if (reading.account != NULL) {
-        return wrong(cmd, "does not belong into a <CLIBridgeAccount> section");
-    }
     if (reading.backend != NULL) {
         return take_count(cmd, number, 0, CLB_TABLE_ROWS,
                           &reading.backend->slots);
@@ -226,47 +223,23 @@ static const char *cmd_enable(cmd_parms *cmd, void *dir, int on)
     return NULL;
 }
 
-static const char *read_file(cmd_parms *cmd, const char *path,
-                             const char **text)
-{
-    apr_file_t *file;
-    apr_finfo_t info;
-    apr_status_t rv;
-    char *data, why[120];
-
-    rv = apr_file_open(&file, path, APR_READ, 0, cmd->temp_pool);
-    if (rv == APR_SUCCESS) {
-        rv = apr_file_info_get(&info, APR_FINFO_SIZE, file);
-    }
-    if (rv != APR_SUCCESS || info.size > 4 * 1024 * 1024) {
-        return wrong(cmd, apr_psprintf(cmd->pool, "cannot read %s: %s", path,
-            rv == APR_SUCCESS ? "it is larger than 4 MB"
-            : apr_strerror(rv, why, sizeof(why))));
-    }
-    data = apr_pcalloc(cmd->temp_pool, (apr_size_t)info.size + 1);
-    apr_file_read_full(file, data, (apr_size_t)info.size, NULL);
-    apr_file_close(file);
-    *text = data;
-    return NULL;
-}
-
 static const char *cmd_key_file(cmd_parms *cmd, void *dir, const char *path)
 {
     clb_server_conf_t *conf = clb_server_conf(cmd->server);
-    const char *err, *text, *why;
+    const char *why;
+    apr_status_t rv;
 
     conf->key_file = ap_server_root_relative(cmd->pool, path);
     if (conf->key_file == NULL) {
         return wrong(cmd, "write the path of a file");
     }
-    if ((err = read_file(cmd, conf->key_file, &text)) != NULL) {
-        return err;
+    rv = clb_keys_read(&conf->keys, conf->key_file, &why, cmd->pool);
+    /* root's file: an ordinary user's configtest cannot look into it */
+    if (rv == APR_SUCCESS || (APR_STATUS_IS_EACCES(rv)
+        && ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST)) {
+        return NULL;
     }
-    if (clb_keys_parse(&conf->keys, text, &why, cmd->pool) != APR_SUCCESS) {
-        return wrong(cmd, apr_pstrcat(cmd->pool, conf->key_file, ", ", why,
-                                      NULL));
-    }
-    return NULL;
+    return wrong(cmd, why);
 }
 
 static const char *cmd_alias(cmd_parms *cmd, void *dir, const char *alias,
@@ -362,7 +335,7 @@ static const char *cmd_origin(cmd_parms *cmd, void *dir, const char *origin)
     if (strcmp(origin, "*") != 0
         && (apr_uri_parse(cmd->temp_pool, origin, &uri) != APR_SUCCESS
             || uri.scheme == NULL || uri.hostname == NULL
-            || (uri.path != NULL && *uri.path != '\0'))) {
+            || *uri.hostname == '\0' || (uri.path != NULL && *uri.path != '\0'))) {
         return wrong(cmd, apr_pstrcat(cmd->pool, "write an origin such as "
                      "https://chat.example.org or *, not '", origin, "'",
                      NULL));
@@ -376,20 +349,52 @@ static const char *cmd_origin(cmd_parms *cmd, void *dir, const char *origin)
 
 /* --- sections --- */
 
-/* The argument of "<Name argument>", or NULL. */
+/* The one argument of "<Name argument>", or NULL. */
 static const char *section_name(cmd_parms *cmd, const char *arg)
 {
-    const char *end = strrchr(arg, '>');
-    char *name;
+    const char *end = strrchr(arg, '>'), *rest, *name;
 
     if (end == NULL) {
         return NULL;
     }
-    name = apr_pstrndup(cmd->pool, arg, (apr_size_t)(end - arg));
-    name = ap_getword_conf(cmd->pool, (const char **)&name);
-    return *name != '\0' && strlen(name) < CLB_NAME_MAX
+    rest = apr_pstrndup(cmd->pool, arg, (apr_size_t)(end - arg));
+    name = ap_getword_conf(cmd->pool, &rest);
+    return *name != '\0' && *rest == '\0' && strlen(name) < CLB_NAME_MAX
            && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW"
                      "XYZ0123456789._-") == strlen(name) ? name : NULL;
+}
+
+/* 1 if @a name is one of @a words, which blanks separate. */
+static int is_one_of(const char *name, const char *words)
+{
+    apr_size_t len;
+
+    for (; *words != '\0'; words += len + (words[len] == ' ')) {
+        len = strcspn(words, " ");
+        if (len == strlen(name) && strncasecmp(words, name, len) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Read what a section holds: nothing but @a known directives. Any other would
+ * take effect outside of it, where nobody looks for it. */
+static const char *walk(cmd_parms *cmd, const char *known)
+{
+    ap_directive_t *d;
+
+    for (d = cmd->directive->first_child; d != NULL; d = d->next) {
+        const char *name = *d->directive != '<' ? d->directive
+                         : apr_pstrcat(cmd->pool, d->directive, ">", NULL);
+
+        if (!is_one_of(name, known)) {
+            cmd->err_directive = d;
+            return wrong(cmd, apr_pstrcat(cmd->pool, name, " does not belong "
+                         "into this section; what does: ", known, NULL));
+        }
+    }
+    return ap_walk_config(cmd->directive->first_child, cmd, cmd->context);
 }
 
 clb_backend_t *clb_global_backend(apr_pool_t *pool, const char *name)
@@ -412,12 +417,6 @@ static const char *cmd_backend(cmd_parms *cmd, void *dir, const char *arg)
     const char *name = section_name(cmd, arg), *err;
     int i;
 
-    if (reading.backend != NULL) {
-        return wrong(cmd, "a backend cannot stand in another one");
-    }
-    if (ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT) != NULL) {
-        return wrong(cmd, "does not belong into a <Location> or <Directory>");
-    }
     if (name == NULL) {
         return wrong(cmd, "write <CLIBridgeBackend NAME>, NAME of letters, "
                      "digits and ._-");
@@ -430,7 +429,10 @@ static const char *cmd_backend(cmd_parms *cmd, void *dir, const char *arg)
         }
     }
     reading.backend = clb_global_backend(cmd->pool, name);
-    err = ap_walk_config(cmd->directive->first_child, cmd, cmd->context);
+    err = walk(cmd, "CLIBridgeDriver CLIBridgeProgram CLIBridgeArg "
+               "CLIBridgeEnv CLIBridgeEnvFile CLIBridgeModels CLIBridgeHome "
+               "CLIBridgeSlots CLIBridgeReuse CLIBridgeWarm "
+               "<CLIBridgeAccount>");
     reading.backend = NULL;
     return err;
 }
@@ -443,9 +445,6 @@ static const char *cmd_account(cmd_parms *cmd, void *dir, const char *arg)
 
     if (err != NULL) {
         return err;
-    }
-    if (reading.account != NULL) {
-        return wrong(cmd, "an account cannot stand in another one");
     }
     if (name == NULL) {
         return wrong(cmd, "write <CLIBridgeAccount NAME>, NAME of letters, "
@@ -461,7 +460,7 @@ static const char *cmd_account(cmd_parms *cmd, void *dir, const char *arg)
     account.name = name;
     account.env = apr_array_make(cmd->pool, 4, sizeof(clb_var_t));
     reading.account = &account;
-    err = ap_walk_config(cmd->directive->first_child, cmd, cmd->context);
+    err = walk(cmd, "CLIBridgeHome CLIBridgeEnv CLIBridgeEnvFile");
     reading.account = NULL;
     APR_ARRAY_PUSH(reading.backend->accounts, clb_account_t) = account;
     return err;
@@ -532,13 +531,13 @@ static const char *cmd_env(cmd_parms *cmd, void *dir, const char *name,
     return add_var(cmd, name, value, NULL);
 }
 
-/* The file is root's: as an ordinary user configtest cannot look into it. */
+/* The file is root's: an ordinary user's configtest may not even see it. */
 static const char *cmd_env_file(cmd_parms *cmd, void *dir, const char *name,
                                 const char *file)
 {
     const char *path = ap_server_root_relative(cmd->pool, file);
 
-    if (path == NULL || access(path, F_OK) != 0) {
+    if (path == NULL || (access(path, F_OK) != 0 && errno != EACCES)) {
         return wrong(cmd, apr_pstrcat(cmd->pool, "there is no file ", file,
                                       NULL));
     }
@@ -565,11 +564,9 @@ static const char *cmd_home(cmd_parms *cmd, void *dir, const char *path)
     if (err == NULL && *path != '/') {
         err = wrong(cmd, "write an absolute path");
     }
-    if (err == NULL && reading.account != NULL) {
-        reading.account->home = path;
-    }
-    else if (err == NULL) {
-        reading.backend->home = path;
+    if (err == NULL) {
+        *(reading.account != NULL ? &reading.account->home
+                                  : &reading.backend->home) = path;
     }
     return err;
 }

@@ -58,10 +58,13 @@ int clb_from_loopback(request_rec *r)
         && loopback_address(r->connection->client_addr) && !forwarded(r);
 }
 
+/* "127.example.org" is a name like any other. */
 static int loopback_name(const char *host)
 {
     return strcasecmp(host, "localhost") == 0
-        || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0
+        || (strncmp(host, "127.", 4) == 0
+            && host[strspn(host, "0123456789.")] == '\0')
+        || strcmp(host, "::1") == 0
         || strcmp(host, "[::1]") == 0;
 }
 

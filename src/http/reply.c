@@ -51,7 +51,9 @@ static void set_retry_after(apr_table_t *headers, apr_pool_t *pool,
 static void set_headers(request_rec *r, const clb_error_t *error)
 {
     set_retry_after(r->err_headers_out, r->pool, error);
-    if (clb_error_info(error->kind)->status == 401) {
+    /* a refusal by another kind of authentication has its own challenge */
+    if (clb_error_info(error->kind)->status == 401
+        && apr_table_get(r->headers_out, "WWW-Authenticate") == NULL) {
         apr_table_setn(r->err_headers_out, "WWW-Authenticate",
                        "Bearer realm=\"clibridge\"");
     }

@@ -40,21 +40,28 @@ clb_request_t *clb_request(request_rec *r)
     return req;
 }
 
+/* What SetHandler says here; it is an expression since httpd 2.4.13. */
+static const char *configured_handler(request_rec *r)
+{
+    const core_dir_config *core = r->per_dir_config == NULL ? NULL
+        : ap_get_core_module_config(r->per_dir_config);
+    const char *why = NULL, *name;
+
+    if (core == NULL || core->expr_handler == NULL) {
+        return core == NULL ? NULL : core->handler;
+    }
+    name = ap_expr_str_exec(r, core->expr_handler, &why);
+    return why == NULL ? name : NULL;
+}
+
 int clb_request_is_ours(request_rec *r)
 {
-    const core_dir_config *core;
+    const char *name = r->handler != NULL ? r->handler
+                                          : configured_handler(r);
 
-    if (r->handler != NULL && strcmp(r->handler, HANDLER) == 0) {
-        return 1;
-    }
-    core = r->per_dir_config == NULL ? NULL
-         : ap_get_core_module_config(r->per_dir_config);
-    if (core != NULL && core->handler != NULL
-        && strcmp(core->handler, HANDLER) == 0) {
-        return 1;
-    }
-    return clb_server_conf(r->server)->enabled == 1
-        && clb_route_at_root(r->uri);
+    return (name != NULL && strcmp(name, HANDLER) == 0)
+        || (clb_server_conf(r->server)->enabled == 1
+            && clb_route_at_root(r->uri));
 }
 
 static const char *unique_id(apr_pool_t *pool)
@@ -141,10 +148,30 @@ static const char *presented_key(request_rec *r)
     return query;
 }
 
+/* Known to be on one of our paths: the client learns the request's id, and no
+ * ErrorDocument leads away from JSON. */
+static void adopt(request_rec *r)
+{
+    clb_request_t *req = clb_request(r);
+    apr_size_t i;
+
+    if (req->adopted) {
+        return;
+    }
+    req->adopted = 1;
+    if (req->id == NULL) {
+        req->id = apr_pstrcat(r->pool, "req_", unique_id(r->pool), NULL);
+    }
+    apr_table_setn(r->err_headers_out, "x-request-id", req->id);
+    apr_table_setn(r->notes, "clibridge-request-id", req->id);
+    for (i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
+        ap_custom_response(r, refusals[i], "\"");
+    }
+}
+
 int clb_request_arrive(request_rec *r)
 {
     clb_request_t *req;
-    apr_size_t i;
 
     /* the Location is not known yet, so a key is cut off wherever a route of
      * ours may be */
@@ -155,13 +182,16 @@ int clb_request_arrive(request_rec *r)
     req = clb_request(r);
     req->id = apr_pstrcat(r->pool, "req_", unique_id(r->pool), NULL);
     req->secret = presented_key(r);
-    if (!clb_request_is_ours(r)) {
-        return DECLINED;
+    if (clb_request_is_ours(r)) {
+        adopt(r);
     }
-    apr_table_setn(r->err_headers_out, "x-request-id", req->id);
-    apr_table_setn(r->notes, "clibridge-request-id", req->id);
-    for (i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
-        ap_custom_response(r, refusals[i], "\"");
+    return DECLINED;
+}
+
+int clb_request_locate(request_rec *r)
+{
+    if (clb_request_is_ours(r)) {
+        adopt(r);
     }
     return DECLINED;
 }
@@ -184,8 +214,8 @@ int clb_request_slashes(request_rec *r)
         path = at + 3;
     }
     clb_buf_puts(&out, path);
-    r->parsed_uri.path = out.data;
-    r->uri = apr_pstrdup(r->pool, out.data);
+    /* core decodes the one in place and takes it for the other */
+    r->uri = r->parsed_uri.path = out.data;
     return DECLINED;
 }
 
@@ -231,6 +261,7 @@ void clb_request_register(void)
 void clb_request_refused(request_rec *r)
 {
     if (r->status >= 400 && r->uri != NULL && clb_request_is_ours(r)) {
+        adopt(r);
         ap_add_output_filter(FILTER, NULL, r, r->connection);
     }
 }

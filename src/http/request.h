@@ -11,6 +11,7 @@
 typedef struct clb_request_t {
     const char *id;              /**< x-request-id */
     const char *secret;          /**< the key as presented, or NULL */
+    int adopted;                 /**< it is on one of our paths */
     int identified;              /**< clb_identify() ran */
     const clb_key_t *key;        /**< whose it is; NULL = nobody's */
     int anonymous;               /**< allowed without a key */
@@ -27,6 +28,9 @@ int clb_request_is_ours(request_rec *r);
 /** Hook, first of post_read_request: an id, and the key out of the request
  *  line before any log sees it. */
 int clb_request_arrive(request_rec *r);
+
+/** Hook, post_perdir_config: the Location is known now. */
+int clb_request_locate(request_rec *r);
 
 /** Hook, pre_translate_name: keep encoded slashes in model names. */
 int clb_request_slashes(request_rec *r);

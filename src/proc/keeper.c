@@ -31,6 +31,9 @@ APLOG_USE_MODULE(clibridge);
 
 #define SWEEP_INTERVAL apr_time_from_sec(5)
 
+/* Between two starts ahead when no process says that it is ready. */
+#define FILL_INTERVAL apr_time_from_msec(50)
+
 /* What a descriptor in the poll set belongs to. */
 typedef struct watch_t {
     clb_hold_t *hold;
@@ -430,7 +433,9 @@ static void expire(clb_keeper_t *keeper)
 /* How long poll may sleep, in ms. */
 static int patience(const clb_keeper_t *keeper)
 {
-    apr_time_t now = apr_time_now(), next = now + apr_time_from_sec(1);
+    apr_time_t now = apr_time_now();
+    apr_time_t next = now + (keeper->filling ? FILL_INTERVAL
+                                             : apr_time_from_sec(1));
     const clb_process_t *p;
     const clb_hold_t *hold;
     int i;
@@ -511,9 +516,17 @@ static void shut_down(clb_keeper_t *keeper)
     clb_remove_tree(keeper->run_dir);
 }
 
+/* After a keeper that died soon. Any signal ends it, and is still there. */
+static void pause_before(const clb_keeper_t *keeper, int delay)
+{
+    struct pollfd set = { keeper->signals, POLLIN, 0 };
+
+    poll(&set, 1, delay * 1000);
+}
+
 void clb_keeper_main(server_rec *server, const clb_global_t *global,
                      clb_table_t *table, apr_uint32_t generation,
-                     int doorbell, apr_pool_t *pool)
+                     int doorbell, int delay, apr_pool_t *pool)
 {
     clb_keeper_t *keeper = apr_pcalloc(pool, sizeof(*keeper));
     pid_t parent = getppid();
@@ -533,6 +546,7 @@ void clb_keeper_main(server_rec *server, const clb_global_t *global,
     drop_privileges(keeper);
     tie_to_parent(parent);
     take_signals(keeper);
+    pause_before(keeper, delay);
     umask(077);
     make_run_dir(keeper);
     clb_warm_init(keeper);

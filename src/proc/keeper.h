@@ -60,16 +60,18 @@ typedef struct clb_keeper_t {
     struct clb_hold_ring_t holds;
     struct clb_hold_ring_t spare;
     apr_array_header_t *pools;   /**< of clb_pool_t */
+    int filling;                 /**< a start ahead may follow another */
     int draining;
     int quit;
     int crowded;                 /**< CLIBridgeMemory is exceeded */
     apr_time_t next_sweep;
 } clb_keeper_t;
 
-/** Become the keeper; called in the forked child, never returns. */
+/** Become the keeper; called in the forked child, never returns.
+ *  @param delay seconds to wait before work begins */
 void clb_keeper_main(server_rec *server, const clb_global_t *global,
                      clb_table_t *table, apr_uint32_t generation,
-                     int doorbell, apr_pool_t *pool)
+                     int doorbell, int delay, apr_pool_t *pool)
                      __attribute__((noreturn));
 
 /* --- warm.c --- */

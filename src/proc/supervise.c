@@ -136,12 +136,21 @@ static apr_status_t make_state_dir(const clb_global_t *global,
     return rv;
 }
 
+static void shut_doorbell(ward_t *ward)
+{
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        if (ward->doorbell[i] >= 0) {
+            close(ward->doorbell[i]);
+            ward->doorbell[i] = -1;
+        }
+    }
+}
+
 static apr_status_t shut(void *data)
 {
-    ward_t *ward = data;
-
-    close(ward->doorbell[0]);
-    close(ward->doorbell[1]);
+    shut_doorbell(data);
     the_ward = NULL;
     the_run = NULL;
     return APR_SUCCESS;
@@ -155,10 +164,10 @@ static void start_keeper(ward_t *ward, int delay)
 
     if (rv == APR_INCHILD) {
         close(ward->doorbell[0]);
-        apr_sleep(apr_time_from_sec(delay));
         apr_global_mutex_child_init(&the_run->table.mutex, NULL, ward->pool);
         clb_keeper_main(ward->server, the_run->global, &the_run->table,
-                        the_run->generation, ward->doorbell[1], ward->pool);
+                        the_run->generation, ward->doorbell[1], delay,
+                        ward->pool);
     }
     if (rv != APR_INPARENT) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, ward->server,
@@ -191,8 +200,13 @@ static void keeper_died(ward_t *ward, int status)
     start_keeper(ward, delay);
 }
 
-/* What httpd tells of the keeper. When the configuration goes, so does the
- * keeper's work: it drops what is idle and serves running turns to their end. */
+/*
+ * What httpd tells of the keeper. When the configuration goes, so does the
+ * keeper's work: it drops what is idle and serves running turns to their end.
+ * On a stop or a hard restart it ends them first: httpd would wait ten seconds
+ * for a worker in the middle of one. The doorbell goes too, so that nobody
+ * waits for another keeper.
+ */
 static void maintain(int reason, void *data, apr_wait_t status)
 {
     ward_t *ward = data;
@@ -210,6 +224,10 @@ static void maintain(int reason, void *data, apr_wait_t status)
         }
         break;
     case APR_OC_REASON_RESTART:
+        kill(ward->proc.pid, SIGTERM);
+        shut_doorbell(ward);
+        apr_proc_other_child_unregister(data);
+        break;
     case APR_OC_REASON_LOST:
         apr_proc_other_child_unregister(data);
         break;
@@ -232,6 +250,9 @@ static void forget_old(int reason, void *data, apr_wait_t status)
     retained_t *kept = retained();
     int i;
 
+    if (reason == APR_OC_REASON_RESTART) {
+        kill(proc->pid, SIGTERM);
+    }
     if (reason != APR_OC_REASON_DEATH) {
         return;
     }

@@ -82,6 +82,7 @@ void clb_warm_init(clb_keeper_t *keeper)
             pool->demand_at = apr_time_now();
         }
     }
+    keeper->filling = 1;
 }
 
 clb_pool_t *clb_warm_choose(clb_keeper_t *keeper, int backend)
@@ -300,6 +301,7 @@ static void start_ahead(clb_keeper_t *keeper, clb_pool_t *pool)
         && starting < (busy > 0 ? 1 : STARTS_MAX)
         && pool->next_start <= apr_time_now() && !full(keeper)) {
         start(keeper, pool, 1);
+        keeper->filling = 1;
     }
 }
 
@@ -331,6 +333,7 @@ void clb_warm_tend(clb_keeper_t *keeper)
 {
     int i;
 
+    keeper->filling = 0;
     for (i = 0; i < keeper->pools->nelts; i++) {
         start_needed(keeper, &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t));
     }

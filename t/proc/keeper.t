@@ -8,6 +8,7 @@ use warnings;
 
 use FindBin;
 use Test::More;
+use Time::HiRes qw(time);
 
 use lib "$FindBin::Bin/../lib";
 use CLB::Server;
@@ -17,6 +18,7 @@ my $backends = <<'EOT';
 CLIBridgeDriver command
 CLIBridgeReuse lines
 CLIBridgeProgram @BIN@/fake-lines
+CLIBridgeSlots 2
 CLIBridgeWarm persistent min=2 max=2
 @MARK@
 </CLIBridgeBackend>
@@ -31,7 +33,7 @@ sub started {
 sub warm {
     my ($s) = @_;
     my $backend = $s->backend_health('lines') or return;
-    return $backend->{idle} == 2 && $s->marked == 2;
+    return $backend->{idle} >= 2 && $s->marked >= 2;
 }
 
 sub answers {
@@ -145,6 +147,7 @@ subtest 'turns leave no descriptors and no memory behind' => sub {
     # a sanitizer keeps freed memory for a while
     cmp_ok $more, '<', $ENV{CLIBRIDGE_ASAN} ? 20480 : 256, 'kB of memory';
     is $s->keeper_pid, $keeper, 'it was the same keeper all the time';
+    $s->idle_ok;
     $s->stop;
 };
 
@@ -156,6 +159,7 @@ subtest 'killed twice' => sub {
         my ($keeper, @clis) = ($s->keeper_pid, $s->marked);
         my $from = $s->log_size;
         kill KILL => $keeper;
+        gone($s, $keeper);
         answers $s, 'a request right after it only waits';
         like $s->log($from), qr/keeper: pid $keeper ended \(9\); starting/,
             'the log says so';
@@ -198,6 +202,7 @@ subtest 'a turn ends with its keeper' => sub {
         'and does not look complete';
     $s->idle_ok;
     answers $s, 'the next one works';
+    $s->idle_ok;
     $s->stop;
 };
 
@@ -205,11 +210,13 @@ subtest 'told to end' => sub {
     my $s = started();
     my ($keeper, @clis) = ($s->keeper_pid, $s->marked);
     kill TERM => $keeper;
+    gone($s, $keeper);
     answers $s, 'a request right after it only waits';
     like $s->log, qr/keeper: pid $keeper ended \(0\); starting/,
         'a clean end';
     ok gone($s, @clis), 'the old CLIs are gone';
     is_deeply [run_dirs($s)], [$s->keeper_pid], 'its run directory too';
+    $s->idle_ok;
     $s->stop;
 };
 
@@ -251,19 +258,39 @@ subtest 'the main process is killed' => sub {
     $s->stop;
 };
 
-subtest 'restart, and stop in the middle of a turn' => sub {
+# httpd kills a worker that is still busy only after ten seconds.
+subtest 'restart and stop do not wait for turns' => sub {
     my $s = started();
-    my ($client, $keeper, @clis) = (hold_turn($s), $s->keeper_pid, $s->marked);
-    $s->restart;
-    ok gone($s, $keeper), 'the keeper is new';
-    ok gone($s, @clis), 'and so are the CLIs';
-    $s->idle_ok;
-    answers $s, 'a turn after it';
-    is_deeply [run_dirs($s)], [$s->keeper_pid], 'one run directory';
+    for my $end (qw(restart stop)) {
+        my @running = map { hold_turn($s) } 1, 2;
+        my $waiting = $s->client;
+        $waiting->send_request('POST', '/v1/chat/completions',
+            { model => 'lines', messages => [
+                { role => 'user', content => 'x' }] });
+        $s->wait_for(sub { $s->health->{queue}{waiting} == 1 }, 'a third turn');
+        my ($keeper, @clis) = ($s->keeper_pid, $s->marked);
 
-    $client = hold_turn($s);
-    $s->stop;
-    is_deeply [run_dirs($s)], [], 'no run directory';
+        my $from = time;
+        $s->$end;
+        cmp_ok time - $from, '<', 5, "$end takes less than 5 s";
+        ok gone($s, $keeper, @clis), 'keeper and CLIs of before are gone';
+        # httpd may cut connections before the error is out.
+        my $complete = 0;
+        for my $client (@running) {
+            while (my $event = $client->read_event(2)) {
+                $complete++ if ($event->{data} // '') eq '[DONE]';
+            }
+        }
+        is $complete, 0, 'no turn that was running looks complete';
+        isnt $waiting->read_response(2)->{status}, 200, 'nor one that waited';
+        if ($end eq 'stop') {
+            is_deeply [run_dirs($s)], [], 'no run directory';
+            last;
+        }
+        $s->idle_ok;
+        answers $s, 'a turn after it';
+        is_deeply [run_dirs($s)], [$s->keeper_pid], 'one run directory';
+    }
 };
 
 subtest 'what a dead keeper left is swept at the start' => sub {

@@ -10,6 +10,8 @@ package CLB::Model;
 #                   'closed' (the client left first) or undef
 #   $m->last        the last of them
 #   $m->ended($n)   how the N-th ended, waiting for it
+#   all_gone($s)    waits until no process is left that has served a turn, and
+#                   so nothing more can come
 #   $m->stop
 #
 # What the model says is decided by markers in the prompt (t/bin/markers.mjs).
@@ -24,6 +26,7 @@ package CLB::Model;
 # system_of($body), turns_of($body): the client's part of a request, without
 # what the CLI adds itself, so that tests can compare exactly:
 #   ['text', ...]   and   [[role => 'text', ...], ...]
+# and thinking_of($body) the same of `thinking`.
 
 use strict;
 use warnings;
@@ -37,7 +40,7 @@ use POSIX ();
 
 use CLB::Server;
 
-our @EXPORT_OK = qw(cli system_of turns_of sse);
+our @EXPORT_OK = qw(all_gone cli sse system_of thinking_of turns_of);
 
 my $json = JSON::PP->new->utf8;
 
@@ -168,6 +171,15 @@ sub ended {
         "the end of request $n at the model", $timeout);
 }
 
+sub all_gone {
+    my ($s) = @_;
+    return $s->wait_for(sub {
+        my $health = $s->health or return;
+        !grep { $_->{leased} || $_->{settling} || $_->{dying} }
+            @{ $health->{backends} };
+    }, 'the end of the processes that served');
+}
+
 # --- the client's part of it ----------------------------------------------
 
 # At the head of `system`, in every version.
@@ -193,6 +205,9 @@ my %reminders = (
     ],
     '2.1.329' => [ @facts{qw(environment model)}, $date ],
 );
+
+# Where the model is one that 2.1.329 does not know: a message of its own.
+my $system = qr/$facts{environment}\n$facts{model}\n$date/;
 
 sub version_of {
     my ($body) = @_;
@@ -232,14 +247,24 @@ sub turns_of {
     my @turns;
     for my $message (@{ $body->{messages} }) {
         my ($role, $content) = @$message{qw(role content)};
-        push @turns, [
-            $role,
-            grep { $role ne 'user' || ref || !$is_reminder->($_) }
-            map  { $_->{type} eq 'text' ? $_->{text} : $_ }
-            ref $content ? @$content : { type => 'text', text => $content },
-        ];
+        my @parts = map { $_->{type} eq 'text' ? $_->{text} : $_ }
+            ref $content ? @$content : { type => 'text', text => $content };
+        next if $role eq 'system' && "@parts\n" =~ /\A$system\z/;
+        @parts = grep { ref || !$is_reminder->($_) } @parts
+            if $role eq 'user';
+        push @turns, [ $role, @parts ];
     }
     return \@turns;
+}
+
+# `thinking` without how much of it 2.1.329 wants to be shown.
+sub thinking_of {
+    my ($body) = @_;
+    my %thinking = %{ $body->{thinking} || {} };
+    delete $thinking{display}
+        if version_of($body) eq '2.1.329'
+        && ($thinking{display} // '') eq 'updates';
+    return \%thinking;
 }
 
 1;

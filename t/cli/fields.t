@@ -1,0 +1,147 @@
+# Every field of OpenAI's request does with Claude Code what the table
+# t/data/chat_fields.json says, by what the model is sent for it: compared with
+# a request without the field, a native one changes what it should and nothing
+# else, and one that is ignored or accepted changes nothing.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+
+use JSON::PP ();
+use List::Util qw(uniq);
+use Test::More;
+
+use CLB::Model qw(system_of turns_of);
+use CLB::Server;
+
+my $json  = JSON::PP->new->utf8->canonical->allow_nonref;
+my $table = $json->decode(CLB::Server::slurp(
+    "$FindBin::Bin/../data/chat_fields.json"))->{fields};
+
+my $m = CLB::Model->start;
+my $s = CLB::Server->start(
+    config => $m->config(models => 'claude-* a-model-*'));
+
+sub ask {
+    my (%field) = @_;
+    my $before = $m->requests;
+    my %body = (
+        model    => 'claude-sonnet-4-6',
+        messages => [ { role => 'user',
+                        content => '[[say:before END after]]' } ],
+        %field,
+    );
+    my $messages = delete $body{messages};
+    my $r = $body{stream} ? $s->stream($messages, %body)
+                          : $s->chat($messages, %body);
+    $r->{sent} = ($m->requests)[$before];
+    $r->{sent} &&= $r->{sent}{body};
+    return $r;
+}
+
+# The members of a request in a form that two turns can have in common.
+sub members {
+    my ($body) = @_;
+    my %member = (%$body, messages => turns_of($body),
+                  system => system_of($body));
+    delete $member{metadata};    # the session
+    return map { $_ => $json->encode($member{$_}) } keys %member;
+}
+
+my %plain = members(ask()->{sent});
+
+# What the field changed; undef is a member that is gone.
+sub changes {
+    my ($sent) = @_;
+    my %now = members($sent);
+    return { map  { $_ => defined $now{$_} ? $json->decode($now{$_}) : undef }
+             grep { ($now{$_} // '') ne ($plain{$_} // '') }
+             uniq keys %now, keys %plain };
+}
+
+# Sampling and thinking exclude each other in this API.
+my @thoughtless = (thinking => { type => 'disabled' },
+                   context_management => undef);
+
+my %native = (
+    max_tokens            => { max_tokens => 77 },
+    max_completion_tokens => { max_tokens => 77 },
+    reasoning_effort      => { output_config => { effort => 'low' } },
+    temperature           => { temperature => 0.3, @thoughtless },
+    # the CLI's own where it must not think
+    top_p                 => { top_p => 0.9, temperature => 1, @thoughtless },
+    model                 => { model => 'a-model-of-the-backend' },
+    messages              => {
+        system   => ['Be brief.'],
+        messages => [ [ user => 'One?' ], [ assistant => 'One.' ],
+                      [ user => 'Two?' ] ],
+    },
+);
+
+my %bridge = (
+    stop => sub {
+        my ($r) = @_;
+        is_deeply([ @$r{qw(text finish)} ], [ 'before ', 'stop' ], 'cut');
+        is_deeply(changes($r->{sent}), { stop_sequences => ['END'] },
+                  'by the model already');
+    },
+    stream => sub {
+        my ($r) = @_;
+        is($r->{headers}{'content-type'}, 'text/event-stream', 'a stream');
+        is_deeply(changes($r->{sent}), {}, 'the same request');
+    },
+    stream_options => sub {
+        my ($r) = @_;
+        is($r->{usage}{completion_tokens}, 1, 'usage in the stream');
+        is_deeply(changes($r->{sent}), {}, 'the same request');
+    },
+);
+
+sub answered {
+    my ($r, $ignored) = @_;
+    is_deeply([ $r->{status}, $r->{headers}{'x-clibridge-ignored'} ],
+              [ 200, $ignored ], 'answered') or diag $r->{body};
+}
+
+my %try = (
+    native => sub {
+        my ($field, $r) = @_;
+        answered($r);
+        is_deeply(changes($r->{sent}), $native{$field}, 'the model is told')
+            or diag explain changes($r->{sent});
+    },
+    bridge => sub {
+        my ($field, $r) = @_;
+        answered($r);
+        $bridge{$field}->($r);
+    },
+    ignored => sub {
+        my ($field, $r) = @_;
+        answered($r, $field);
+        is_deeply(changes($r->{sent}), {}, 'the model is not told');
+    },
+    accepted => sub {
+        my ($field, $r) = @_;
+        answered($r);
+        is_deeply(changes($r->{sent}), {}, 'the model is not told');
+    },
+    refused => sub {
+        my ($field, $r) = @_;
+        is_deeply([ $r->{status}, $r->{json}{error}{param} ],
+                  [ 400, $field ], 'refused');
+        is($r->{sent}, undef, 'the model is not asked');
+    },
+);
+
+for my $field (sort keys %$table) {
+    my $row = $table->{$field};
+    subtest "$field: $row->{claude}" => sub {
+        $try{ $row->{claude} }->($field, ask(
+            %{ $row->{with} || {} }, $field => $row->{example}));
+    };
+}
+
+$s->stop;
+done_testing;
