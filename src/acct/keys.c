@@ -54,6 +54,20 @@ static int good_name(const char *name)
     return len > 0 && len <= NAME_MAX_LEN;
 }
 
+/* Without the blanks around it. */
+static char *trim(char *text)
+{
+    char *end = text + strlen(text);
+
+    while (end > text && apr_isspace(end[-1])) {
+        *--end = '\0';
+    }
+    while (apr_isspace(*text)) {
+        text++;
+    }
+    return text;
+}
+
 /* The next field of a line, or NULL. */
 static char *field(char **rest)
 {
@@ -67,7 +81,7 @@ static char *field(char **rest)
     if (colon != NULL) {
         *colon = '\0';
     }
-    return start;
+    return trim(start);
 }
 
 /* @return NULL or what is wrong with the line */
@@ -121,8 +135,8 @@ apr_status_t clb_keys_parse(clb_keys_t **out, const char *text,
             *next++ = '\0';
         }
         number++;
-        line[strcspn(line, "#\r")] = '\0';
-        apr_collapse_spaces(line, line);
+        line[strcspn(line, "#")] = '\0';
+        line = trim(line);
         if (*line != '\0' && (wrong = take_line(keys, line, pool)) != NULL) {
             *why = apr_psprintf(pool, "line %d: %s", number, wrong);
             return APR_EINVAL;
@@ -154,6 +168,10 @@ static apr_status_t slurp(const char **text, apr_file_t *file,
         data = apr_pcalloc(pool, (apr_size_t)info.size + 1);
         rv = apr_file_read_full(file, data, (apr_size_t)info.size, NULL);
         *text = data;
+    }
+    if (rv == APR_SUCCESS && strlen(*text) != (apr_size_t)info.size) {
+        *why = "it is not text";
+        return APR_EINVAL;
     }
     return rv;
 }

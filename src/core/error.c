@@ -31,6 +31,8 @@ static const clb_error_info_t table[CLB_ERRORS] = {
         "model_not_found", "not_found_error", "NOT_FOUND", 0 },
     [CLB_TOO_LARGE] = { "too_large", 413, INVALID, "request_too_large",
         "request_too_large", "INVALID_ARGUMENT", 0 },
+    [CLB_TIMEOUT_BODY] = { "timeout_body", 408, INVALID, "request_timeout",
+        INVALID, "DEADLINE_EXCEEDED", 1 },
     [CLB_RATE_LIMITED] = { "rate_limited", 429, "rate_limit_error",
         "rate_limit_exceeded", "rate_limit_error", "RESOURCE_EXHAUSTED", 1 },
     [CLB_QUOTA_EXHAUSTED] = { "quota_exhausted", 429, "rate_limit_error",
@@ -81,6 +83,7 @@ clb_error_e clb_error_of_status(int status)
     case 403: return CLB_FORBIDDEN;
     case 404: return CLB_NOT_FOUND;
     case 405: return CLB_METHOD;
+    case 408: return CLB_TIMEOUT_BODY;
     case 413: return CLB_TOO_LARGE;
     case 429: return CLB_RATE_LIMITED;
     case 503: return CLB_OVERLOADED;

@@ -39,6 +39,7 @@ clb_json_t *clb_json_get(const clb_json_t *object, const char *key);
 /** The value at @a path ("a.b.c") below @a object, or NULL. */
 clb_json_t *clb_json_find(const clb_json_t *object, const char *path);
 
+/** 1 if the value is one of that type; NULL is of none. */
 int clb_json_is_object(const clb_json_t *json);
 int clb_json_is_array(const clb_json_t *json);
 int clb_json_is_string(const clb_json_t *json);

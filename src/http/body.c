@@ -37,7 +37,7 @@ static apr_status_t unreadable(request_rec *r, apr_status_t rv,
                              "request is larger than this server takes "
                              "(LimitRequestBody)");
     case HTTP_REQUEST_TIME_OUT:
-        return clb_error_set(error, r->pool, CLB_BAD_REQUEST, NULL, "the "
+        return clb_error_set(error, r->pool, CLB_TIMEOUT_BODY, NULL, "the "
                              "request came too slowly (RequestReadTimeout)");
     default:
         return clb_error_set(error, r->pool, CLB_BAD_REQUEST, NULL,

@@ -56,6 +56,8 @@ typedef struct clb_dir_conf_t {
     CLB_DIR_FIELDS(CLB_MEMBER)
 } clb_dir_conf_t;
 
+/** httpd's create and merge of both, in @a pool: a value that is not set is
+ *  taken from @a base, aliases add up. */
 void *clb_server_conf_create(apr_pool_t *pool, server_rec *server);
 void *clb_server_conf_merge(apr_pool_t *pool, void *base, void *add);
 void *clb_dir_conf_create(apr_pool_t *pool, char *dir);

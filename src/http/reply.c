@@ -67,6 +67,10 @@ int clb_reply_error(request_rec *r, const clb_dialect_t *dialect,
     const clb_error_info_t *info = clb_error_info(error->kind);
     clb_buf_t body;
 
+    if (r->eos_sent) {
+        /* httpd itself answered while we read the request's body */
+        return AP_FILTER_ERROR;
+    }
     clb_buf_init(&body, r->pool, 512);
     dialect_of(r, dialect)->error_body(&body, error);
     set_headers(r, error);

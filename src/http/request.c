@@ -239,6 +239,8 @@ static apr_status_t refusal_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     f->ctx = r;
     body = clb_reply_refusal(r);
     ap_set_content_type(r, "application/json");
+    /* core drops err_headers_out when it fails to read a body */
+    apr_table_setn(r->headers_out, "x-request-id", clb_request(r)->id);
     apr_table_unset(r->headers_out, "Content-Length");
     apr_table_unset(r->headers_out, "Content-Encoding");
     own = apr_brigade_create(r->pool, f->c->bucket_alloc);

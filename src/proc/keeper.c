@@ -162,8 +162,12 @@ static void measure(clb_keeper_t *keeper)
         return;
     }
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
-        sum += clb_memory_of(p->pid);
+        apr_off_t size = clb_memory_of(p->pid);
+
+        sum += size;
+        keeper->largest = size > keeper->largest ? size : keeper->largest;
     }
+    keeper->tight = sum + keeper->largest > keeper->global->memory;
     if (!keeper->crowded && sum > keeper->global->memory) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, keeper->server,
                      "keeper: CLIs use %" APR_OFF_T_FMT " MB, more than "
@@ -223,6 +227,9 @@ static void gone(clb_keeper_t *keeper, clb_process_t *process)
     clb_process_drain(process);
     if (process->state <= CLB_IDLE && !keeper->quit) {
         clb_warm_failed(keeper, process, how(keeper, process));
+    }
+    else if (process->state == CLB_LEASED && process->status == 0) {
+        clb_warm_worked(keeper, process->home);
     }
     if (process->failed || (process->state == CLB_LEASED
                             && process->status != 0)) {
@@ -543,6 +550,7 @@ void clb_keeper_main(server_rec *server, const clb_global_t *global,
     APR_RING_INIT(&keeper->spare, clb_hold_t, link);
     ap_close_listeners();
     load_variables(keeper);
+    keeper->oom = clb_oom_open(&keeper->oom_score);
     drop_privileges(keeper);
     tie_to_parent(parent);
     take_signals(keeper);

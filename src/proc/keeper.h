@@ -54,6 +54,8 @@ typedef struct clb_keeper_t {
     apr_pool_t *tmp;             /**< cleared each loop */
     int doorbell;                /**< where workers announce leases */
     int signals;
+    int oom;                     /**< clb_oom_open() */
+    int oom_score;               /**< the keeper's own */
     const char *run_dir;
     apr_uint32_t next_id;
     struct clb_process_ring_t processes;
@@ -64,6 +66,8 @@ typedef struct clb_keeper_t {
     int draining;
     int quit;
     int crowded;                 /**< CLIBridgeMemory is exceeded */
+    int tight;                   /**< one more process would exceed it */
+    apr_off_t largest;           /**< of all processes ever seen */
     apr_time_t next_sweep;
 } clb_keeper_t;
 
@@ -91,13 +95,17 @@ clb_process_t *clb_warm_idle(clb_keeper_t *keeper, const clb_pool_t *pool);
 /** Start, replace and retire processes as demand and limits ask. */
 void clb_warm_tend(clb_keeper_t *keeper);
 
-/** @a process ended or failed by itself: back off, and tell those who wait.
+/** @a process ended or failed by itself: back off, and tell those who wait,
+ *  unless it has worked before.
  *  @param why a sentence for client and log */
 void clb_warm_failed(clb_keeper_t *keeper, clb_process_t *process,
                      const char *why);
 
-/** It is ready: the pool is healthy again. */
+/** It is ready; with a driver that asks (CLB_PROBE), it works. */
 void clb_warm_ready(clb_keeper_t *keeper, clb_process_t *process);
+
+/** A process of @a pool did what it is for: the pool is healthy again. */
+void clb_warm_worked(clb_keeper_t *keeper, clb_pool_t *pool);
 
 /** Write the counts into the shared table. */
 void clb_warm_publish(clb_keeper_t *keeper);

@@ -28,18 +28,6 @@
  * from its upstream. */
 #define PIPE_SIZE (1024 * 1024)
 
-static void write_text(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-    if (fd >= 0) {
-        if (write(fd, text, strlen(text)) < 0) {
-            /* a wish, not a need */
-        }
-        close(fd);
-    }
-}
-
 /*
  * Runs in the child between fork and exec, as the pool cleanup APR calls
  * there: its own process group; death with the keeper; nothing of httpd's
@@ -51,17 +39,17 @@ static apr_status_t child_setup(void *data)
     struct rlimit no_core = { 0, 0 };
     struct sched_param param = { 0 };
     sigset_t none;
+    int i;
 
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_DFL);
-    signal(SIGINT, SIG_DFL);
-    signal(SIGHUP, SIG_DFL);
+    for (i = 1; i < NSIG; i++) {
+        signal(i, SIG_DFL);
+    }
     setrlimit(RLIMIT_CORE, &no_core);
-    write_text("/proc/self/oom_score_adj", "500");
     if (what->background) {
         sched_setscheduler(0, SCHED_BATCH, &param);
     }
@@ -133,6 +121,28 @@ apr_status_t clb_spawn(const clb_spawn_t *what, clb_child_t *child,
     child->out = take(proc.out);
     child->err = take(proc.err);
     return APR_SUCCESS;
+}
+
+int clb_oom_open(int *score)
+{
+    int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    char text[16] = "";
+
+    if (fd >= 0 && read(fd, text, sizeof(text) - 1) < 0) {
+        text[0] = '\0';
+    }
+    *score = atoi(text);
+    return fd;
+}
+
+void clb_oom_set(int fd, int score)
+{
+    char text[16];
+    int len = apr_snprintf(text, sizeof(text), "%d", score);
+
+    if (fd >= 0 && pwrite(fd, text, (size_t)len, 0) < 0) {
+        /* a wish, not a need */
+    }
 }
 
 void clb_kill_group(pid_t pid, int signal)

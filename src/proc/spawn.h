@@ -31,6 +31,20 @@ typedef struct clb_child_t {
 apr_status_t clb_spawn(const clb_spawn_t *what, clb_child_t *child,
                        apr_pool_t *pool);
 
+/** How much sooner than others the kernel ends CLIs when memory runs out. */
+#define CLB_OOM_SCORE 500
+
+/**
+ * Open this process's own score for that. It must be done before privileges
+ * are dropped: after that the file is root's.
+ * @param score set to what it is now
+ * @return a descriptor for clb_oom_set(), -1 when there is none
+ */
+int clb_oom_open(int *score);
+
+/** Set the score of this process; what it starts inherits it. */
+void clb_oom_set(int fd, int score);
+
 /** Send @a signal to the whole process group led by @a pid. */
 void clb_kill_group(pid_t pid, int signal);
 

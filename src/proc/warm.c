@@ -29,6 +29,9 @@ APLOG_USE_MODULE(clibridge);
 /* An idle process beyond the target is kept this long. */
 #define SURPLUS_AGE apr_time_from_sec(60)
 
+/* An idle process that stays this long works. */
+#define PROBATION apr_time_from_sec(2)
+
 /* Starts at once while no turn runs. */
 #define STARTS_MAX 2
 
@@ -131,7 +134,7 @@ clb_process_t *clb_warm_idle(clb_keeper_t *keeper, const clb_pool_t *pool)
     clb_process_t *p, *best = NULL;
 
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
-        if (p->home == pool && p->state == CLB_IDLE
+        if (p->home == pool && p->state == CLB_IDLE && p->out >= 0
             && (best == NULL || p->since > best->since)) {
             best = p;
         }
@@ -181,20 +184,58 @@ static void fail(clb_keeper_t *keeper, clb_pool_t *pool, clb_error_e kind,
     }
 }
 
+/* Such a process ends for reasons of its own, not because none can work. */
+static int proved(const clb_process_t *process)
+{
+    return process->state == CLB_IDLE
+        && (process->turns > 0
+            || apr_time_now() - process->since > PROBATION);
+}
+
 void clb_warm_failed(clb_keeper_t *keeper, clb_process_t *process,
                      const char *why)
 {
+    clb_pool_t *pool = process->home;
+    int worked = proved(process);
+
     process->failed = 1;
     clb_process_end(process, 0);
-    fail(keeper, process->home, CLB_CLI_FAILED, why);
+    if (!worked) {
+        fail(keeper, pool, CLB_CLI_FAILED, why);
+        return;
+    }
+    keeper->table->shared->backends[pool->backend->id].failures++;
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, keeper->server,
+                 "backend %s (%s): %s", pool->backend->name,
+                 pool->account->name, why);
+}
+
+void clb_warm_worked(clb_keeper_t *keeper, clb_pool_t *pool)
+{
+    pool->failures = 0;
+    keeper->table->shared->backends[pool->backend->id].failing = 0;
+}
+
+/* Programs that say nothing before their first turn may still die at once. */
+static void recover(clb_keeper_t *keeper, clb_pool_t *pool)
+{
+    const clb_process_t *p;
+
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        if (p->home == pool && proved(p)) {
+            clb_warm_worked(keeper, pool);
+            return;
+        }
+    }
 }
 
 void clb_warm_ready(clb_keeper_t *keeper, clb_process_t *process)
 {
     clb_pool_t *pool = process->home;
 
-    pool->failures = 0;
-    keeper->table->shared->backends[pool->backend->id].failing = 0;
+    if (pool->backend->driver->traits(pool->backend) & CLB_PROBE) {
+        clb_warm_worked(keeper, pool);
+    }
     clb_foreground(process->pid);
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
                  "process %u (%s): ready after %" APR_TIME_T_FMT " ms, pid %d",
@@ -223,9 +264,13 @@ static void start(clb_keeper_t *keeper, clb_pool_t *pool, int background)
     clb_step_t *step;
     apr_status_t rv;
 
+    /* it is inherited: the child could write its own only as a process that
+     * others may look into */
+    clb_oom_set(keeper->oom, CLB_OOM_SCORE);
     rv = clb_process_start(&process, pool->backend, pool->account, pool->home,
                            apr_psprintf(keeper->tmp, "%s/%u", keeper->run_dir,
                                         id), id, background, keeper->pool);
+    clb_oom_set(keeper->oom, keeper->oom_score);
     if (rv != APR_SUCCESS) {
         spawn_failed(keeper, pool, rv);
         return;
@@ -264,7 +309,7 @@ static int full(const clb_keeper_t *keeper)
 {
     int all = count(keeper, NULL, CLB_STARTING, CLB_DYING);
 
-    return all >= keeper->global->processes || (keeper->crowded && all > 0);
+    return all >= keeper->global->processes || (keeper->tight && all > 0);
 }
 
 /* Start what leases wait for. */
@@ -299,20 +344,25 @@ static void start_ahead(clb_keeper_t *keeper, clb_pool_t *pool)
 
     if (count(keeper, pool, CLB_STARTING, CLB_IDLE) < target(keeper, pool)
         && starting < (busy > 0 ? 1 : STARTS_MAX)
-        && pool->next_start <= apr_time_now() && !full(keeper)) {
+        && pool->next_start <= apr_time_now() && !full(keeper)
+        && !keeper->tight) {
         start(keeper, pool, 1);
         keeper->filling = 1;
     }
 }
 
-/* End one idle process that is too many or too old. */
+/* End one idle process that is too many or too old, and that nobody waits
+ * for. */
 static void retire(clb_keeper_t *keeper, clb_pool_t *pool)
 {
-    int surplus = count(keeper, pool, CLB_IDLE, CLB_IDLE)
-                - target(keeper, pool);
+    int idle = count(keeper, pool, CLB_IDLE, CLB_IDLE);
+    int surplus = idle - target(keeper, pool);
     apr_time_t now = apr_time_now();
     clb_process_t *p;
 
+    if (idle <= clb_hold_unserved(keeper, pool)) {
+        return;
+    }
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
         if (p->home != pool || p->state != CLB_IDLE) {
             continue;
@@ -342,6 +392,9 @@ void clb_warm_tend(clb_keeper_t *keeper)
 
         start_ahead(keeper, pool);
         retire(keeper, pool);
+        if (pool->failures > 0) {
+            recover(keeper, pool);
+        }
     }
 }
 

@@ -134,7 +134,7 @@ apr_status_t clb_wire_recv(int fd, clb_msg_t *msg, int *fds, int *nfds)
         return errno;
     }
     take_fds(&head, fds, nfds);
-    if (n == 0) {
+    if (n == 0 && *nfds == 0) {
         return APR_EOF;
     }
     if (head.msg_flags & (MSG_TRUNC | MSG_CTRUNC)

@@ -131,15 +131,56 @@ static clb_row_t *free_row(clb_shared_t *shared)
     return NULL;
 }
 
-/* A turn may join if a slot is free or the queue has a place. */
+/* Turns of all backends and of each. */
+typedef struct tally_t {
+    clb_load_t all;
+    clb_load_t own[CLB_TABLE_BACKENDS];
+} tally_t;
+
+static void take_tally(const clb_shared_t *shared, tally_t *tally)
+{
+    int i;
+
+    memset(tally, 0, sizeof(*tally));
+    for (i = 0; i < used(shared); i++) {
+        const clb_row_t *row = &shared->rows[i];
+        clb_row_e state = state_of(row);
+        clb_load_t *own = &tally->own[row->backend % CLB_TABLE_BACKENDS];
+
+        tally->all.running += state == CLB_ROW_ACTIVE;
+        tally->all.waiting += state == CLB_ROW_WAITING;
+        own->running += state == CLB_ROW_ACTIVE;
+        own->waiting += state == CLB_ROW_WAITING;
+    }
+}
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* A turn may join if it could run, or if the queue has a place when all run
+ * that can: the keeper may not have come round to admit them. */
 static int has_room(const clb_shared_t *shared, int backend)
 {
-    clb_load_t all = clb_table_load(shared, -1);
-    clb_load_t own = clb_table_load(shared, backend);
+    int i, able = 0, idle;
+    const clb_load_t *own;
+    tally_t tally;
 
-    return all.waiting < shared->queue
-        || (all.running + all.waiting < shared->slots
-            && own.running + own.waiting < shared->backends[backend].limit);
+    take_tally(shared, &tally);
+    for (i = 0; i < CLB_TABLE_BACKENDS; i++) {
+        own = &tally.own[i];
+        idle = shared->backends[i].limit - own->running;
+        able += idle > 0 ? least(own->waiting, idle) : 0;
+    }
+    own = &tally.own[backend];
+    idle = shared->slots - tally.all.running;
+    if (able < idle
+        && own->running + own->waiting < shared->backends[backend].limit) {
+        return 1;
+    }
+    able = idle > 0 ? least(able, idle) : 0;
+    return tally.all.waiting - able < shared->queue;
 }
 
 apr_status_t clb_slot_enter(clb_table_t *table, int backend, apr_uint64_t key,
@@ -183,25 +224,18 @@ static int running_of_key(const clb_shared_t *shared, apr_uint64_t key)
 /* The waiting row that is next, or NULL. */
 static clb_row_t *next_row(clb_shared_t *shared)
 {
-    int running[CLB_TABLE_BACKENDS] = { 0 };
-    int i, total = 0, fewest = 0, own;
+    int i, fewest = 0, own;
     clb_row_t *best = NULL;
     apr_time_t now = apr_time_now();
+    tally_t tally;
 
-    for (i = 0; i < used(shared); i++) {
-        const clb_row_t *row = &shared->rows[i];
-
-        if (state_of(row) == CLB_ROW_ACTIVE) {
-            total++;
-            running[row->backend % CLB_TABLE_BACKENDS]++;
-        }
-    }
-    for (i = 0; i < used(shared) && total < shared->slots; i++) {
+    take_tally(shared, &tally);
+    for (i = 0; i < used(shared) && tally.all.running < shared->slots; i++) {
         clb_row_t *row = &shared->rows[i];
         apr_uint32_t b = row->backend % CLB_TABLE_BACKENDS;
 
         if (state_of(row) != CLB_ROW_WAITING || row->until < now
-            || running[b] >= shared->backends[b].limit) {
+            || tally.own[b].running >= shared->backends[b].limit) {
             continue;
         }
         own = running_of_key(shared, row->key);

@@ -94,7 +94,7 @@ typedef struct clb_load_t {
     int waiting;
 } clb_load_t;
 
-/** Write an empty table into @a shared, of sizeof(clb_shared_t) zeroed bytes. */
+/** Write an empty table into @a shared: sizeof(clb_shared_t) zeroed bytes. */
 void clb_table_format(clb_shared_t *shared);
 
 /** 1 if @a shared was written by a module that lays it out as this one. */

@@ -39,8 +39,9 @@ my $users = file('ann:{SHA}', encode_base64(sha1('pass')));
 # A key as operators make one.
 sub make_key {
     my (@args) = @_;
-    open my $pipe, '-|', 'sh', "$FindBin::Bin/../../conf/clibridge-key", @args
-        or die "sh: $!";
+    my $script = "$FindBin::Bin/../../conf/clibridge-key";
+    open my $pipe, '-|', 'sh', '-c', 'exec sh "$0" "$@" 2>/dev/null', $script,
+        @args or die "sh: $!";
     chomp(my $key = <$pipe> // '');
     close $pipe or die "clibridge-key: $?\n";
     return $key;

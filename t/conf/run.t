@@ -92,36 +92,39 @@ sub left {
     } CLB::Server::all_pids();
 }
 
-# make, in a session of its own as on a terminal of its own.
+# make, in a session of its own as on a terminal of its own. Options: as
+# (words before it), to (the file of its output); the rest are its variables.
 sub start {
-    my ($before, %set) = @_;
+    my (%set) = @_;
+    my @as   = @{ delete $set{as} || [] };
+    my $to   = delete $set{to} || 'output';
     my @args = map { "$_=$set{$_}" } sort keys %set;
+    unlink "$dir/$to";
     defined(my $pid = fork) or die "fork: $!\n";
     return $pid if $pid;
     POSIX::setsid();
     open STDIN,  '<', '/dev/null';
-    open STDOUT, '>', "$dir/output";
+    open STDOUT, '>', "$dir/$to";
     open STDERR, '>&', \*STDOUT;
-    exec @$before, 'make', '-C', $top, 'run', "BUILD=$build", @args
+    exec @as, 'make', '-C', $top, 'run', "BUILD=$build", @args
         or POSIX::_exit(127);
 }
 
 # (exit status, output) of a run that does not serve
 sub refused {
     my (%set) = @_;
-    my $pid = start([], %set);
+    my $pid = start(%set, to => 'refusal');
     waitpid $pid, 0;
-    return ($? >> 8, output());
+    return ($? >> 8, slurp("$dir/refusal"));
 }
 
-sub up { wait_for('the server', sub { output() =~ /Try it:\n.*?\n\n?/s
-                                      && output() =~ /"echo"/ }) }
+sub up { wait_for('the server', sub { output() =~ /^Try it:\n.*"echo"/m }) }
 
 sub ctrl_c {
     my ($pid, $name) = @_;
     my @serving = left();
     kill INT => -$pid;
-    waitpid $pid, 0;
+    wait_for('the end of make', sub { waitpid($pid, POSIX::WNOHANG()) > 0 });
     my $gone = wait_for('the end of all processes', sub { !left() });
     ok(@serving > 2 && $gone, $name) or diag(map { slurp("/proc/$_/cmdline")
                                                    . "\n" } left());
@@ -144,7 +147,7 @@ $ENV{PATH} = "$dir/bin:$ENV{PATH}";
 my $owner = getpwuid((stat $top)[4]) // 'root';
 my $user  = !$root ? getpwuid($>) : $owner eq 'root' ? 'nobody' : $owner;
 
-my $pid = start([], %at);
+my $pid = start(%at);
 up();
 like(output(), qr{at http://127\.0\.0\.1:$port/v1;}, 'it says where it is');
 like(output(), qr/^They are run by $user\b/m, 'and who runs the CLIs');
@@ -158,16 +161,14 @@ my ($home) = output() =~ /^HOME is (.+)\.$/m;
 $answer = paste('sonnet');
 like($answer, qr/"content":"at \Q$home\E".*^data: \[DONE\]$/ms,
      'and the line for the CLI, which sees the HOME that was named');
-my @cli = grep { slurp("/proc/$_/cmdline") =~ m{\Q$dir/bin/claude} } left();
-is_deeply([grep { (stat "/proc/$_")[4] != getpwnam($user) } @cli], [],
-          'the CLIs belong to that user');
+my @cli;
+wait_for('another CLI', sub {
+    @cli = grep { slurp("/proc/$_/cmdline") =~ m{\Q$dir/bin/claude} } left();
+});
+is_deeply([map { (stat "/proc/$_")[4] } @cli], [(scalar getpwnam $user)],
+          'the CLI that waits belongs to that user');
 
-my ($status, $said) = (sub {
-    my $save = output();
-    my @refused = refused(%at);
-    put('output', 0644, $save);
-    return @refused;
-})->();
+my ($status, $said) = refused(%at);
 isnt($status, 0, 'a port that is taken ends it');
 like($said, qr/^make run: port $port on 127\.0\.0\.1 is taken; choose another/m,
      'with a sentence');
@@ -194,7 +195,7 @@ like($said, qr/there is no user 'no-such-user'/, 'an unknown user is named');
     local $ENV{HOME} = "$dir";
     chomp(my $key = readpipe("sh $top/conf/clibridge-key me $dir/keys"
                              . ' 2>/dev/null'));
-    $pid = start([], %at, HOST => '0.0.0.0', KEYS => "$dir/keys");
+    $pid = start(%at, HOST => '0.0.0.0', KEYS => "$dir/keys");
     up();
     like(output(),
          qr{^claude is left out: $user may not execute \Q$dir\E/broken/claude}m,
@@ -209,13 +210,13 @@ like($said, qr/there is no user 'no-such-user'/, 'an unknown user is named');
 # --- as others ---
 
 if ($root) {
-    $pid = start([], %at, CLI_USER => 'root', STATE_DIR => "$dir/roots");
+    $pid = start(%at, CLI_USER => 'root', STATE_DIR => "$dir/roots");
     up();
     like(output(), qr/^They are run by root\.$/m, 'root if it is written out');
     ctrl_c($pid, 'Ctrl-C ends what root runs');
 
     $ENV{SUDO_USER} = 'daemon';
-    $pid = start([], %at, STATE_DIR => "$dir/daemons");
+    $pid = start(%at, STATE_DIR => "$dir/daemons");
     up();
     like(output(), qr/^They are run by daemon, who called sudo\.$/m,
          'or who called sudo');
@@ -226,8 +227,8 @@ if ($root) {
     chown((getpwnam 'nobody')[2, 3], "$dir/home");
     local $ENV{HOME} = "$dir/home";
     delete $ENV{STATE_DIR};
-    $pid = start([qw(setpriv --reuid=nobody --regid=nogroup --clear-groups)],
-                 %at);
+    $pid = start(%at, as => [qw(setpriv --reuid=nobody --regid=nogroup
+                                --clear-groups)]);
     up();
     like(output(), qr/^They are run by nobody\.\nHOME is \Q$dir\E\/home\.$/m,
          'an ordinary user is served, too');

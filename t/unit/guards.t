@@ -6,7 +6,7 @@
 use strict;
 use warnings;
 
-use File::Basename qw(basename dirname);
+use File::Basename qw(dirname);
 use File::Find ();
 use FindBin;
 use JSON::PP ();
@@ -21,12 +21,11 @@ sub slurp {
     return scalar(<$file>) // '';
 }
 
-# Code as the compiler sees it; lines stay where they are.
+# Code without comments and strings; lines stay where they are.
 sub code {
     my ($text) = @_;
-    $text =~ s{("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|//[^\n]*|/\*.*?\*/}
-              {$1 // $& =~ tr/\n//cdr}gse;
-    $text =~ s/^(?!\s*#)(.*)$/$1 =~ s{"(?:\\.|[^"\\])*"}{""}gr/gme;
+    $text =~ s{("|')(?:\\.|(?!\1)[^\\\n])*\1|/\*.*?\*/}
+              {$1 ? "$1$1" : $& =~ tr/\n//cdr}gse;
     return $text;
 }
 
@@ -89,7 +88,7 @@ none('core <- api, backend, shm <- proc, acct <- http, cfg', @upward);
 
 my @pure = grep { layer($_) =~ /^(?:core|api|backend|shm|acct)$/ } @src;
 none('core, api, backend, shm and acct do not know httpd',
-     matches(qr/^#include <(?!apr)(?:ap|http|util|mod|mpm|unixd|scoreboard)
+     matches(qr/^\#include\ <(?!apr)(?:ap|http|util|mod|mpm|unixd|scoreboard)
                 \w*\.h>/mx, @pure));
 none('only core/json.c knows jansson',
      grep { $_ ne 'src/core/json.c' && $text{$_} =~ /^#include <jansson/m }
@@ -110,8 +109,7 @@ none('only http, cfg and the module itself know statuses of HTTP',
 
 # --- directives -----------------------------------------------------------
 
-my @directives = code($text{'src/cfg/cmds.c'}) && $text{'src/cfg/cmds.c'}
-    =~ /^\s*(?:TAKE1|AP_INIT_\w+)\("<?(CLIBridge\w*)",/gm;
+my @directives = $text{'src/cfg/cmds.c'} =~ /^\s*(?:TAKE1|AP_INIT_\w+)\("<?(CLIBridge\w*)",/gm;
 cmp_ok(scalar @directives, '>', 25, 'the table of directives was read');
 
 my %where = (
@@ -189,15 +187,8 @@ none('every function in a header has a comment', @bare);
 
 my @tree;
 File::Find::find({ no_chdir => 1, wanted => sub {
-    if (-d && /^(?:\.git|build|node_modules)$/ || $_ eq './build') {
-        $File::Find::prune = 1;
-    }
-    elsif (-d && basename($_) =~ /^(?:\.git|node_modules)$/) {
-        $File::Find::prune = 1;
-    }
-    elsif (-f && !-l) {
-        push @tree, $_;
-    }
+    $File::Find::prune = 1 if m{^\./build$|/(?:\.git|node_modules)$};
+    push @tree, $_ if -f && !-l;
 } }, '.');
 cmp_ok(scalar @tree, '>', @src + 50, 'the tree was walked');
 
