@@ -69,7 +69,8 @@ $(BUILD)/%.o: %.c
 $(MODULE): $(OBJECTS) conf/exports.map
 	@echo LD $@
 	@$(CC) -shared $(SANITIZE) -Wl,--version-script=conf/exports.map \
-	  -Wl,-z,now,-z,relro,--as-needed -o $@ $(OBJECTS) -ljansson -lm
+	  -Wl,-z,now,-z,relro,--as-needed -o $@.new $(OBJECTS) -ljansson -lm
+	@mv $@.new $@    # a running server has the old file mapped
 
 run: packages
 	@$(MAKE) --no-print-directory $(MODULE)

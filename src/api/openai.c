@@ -229,7 +229,7 @@ static apr_status_t take_thinking(clb_chat_t *chat, const char *name,
 static apr_status_t take_one(clb_chat_t *chat, const char *name,
                              const clb_json_t *value, clb_error_t *error)
 {
-    if (clb_json_integer(value, 0) != 1) {
+    if (clb_json_number(value, 0) != 1) {
         return clb_error_set(error, chat->pool, CLB_UNSUPPORTED, name,
                              "'%s' must be 1: a CLI gives one answer to one "
                              "request", name);

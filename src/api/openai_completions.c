@@ -32,7 +32,7 @@ static apr_status_t take_prompt(clb_chat_t *chat, const char *name,
 static apr_status_t take_best_of(clb_chat_t *chat, const char *name,
                                  const clb_json_t *value, clb_error_t *error)
 {
-    return clb_json_integer(value, 0) == 1 ? APR_SUCCESS
+    return clb_json_number(value, 0) == 1 ? APR_SUCCESS
          : clb_openai_refuse(chat, name, value, error);
 }
 

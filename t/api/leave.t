@@ -36,11 +36,13 @@ sub start {
     return $c;
 }
 
+# A turn runs when it has its process, and not yet when it has its slot.
 sub count_is {
     my ($running, $waiting, $processes) = @_;
     my $h = $s->health or return;
     return $h->{slots}{running} == $running
         && $h->{queue}{waiting} == $waiting
+        && $h->{backends}[0]{leased} == $running
         && (!defined $processes || $s->marked == $processes);
 }
 

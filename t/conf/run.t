@@ -138,8 +138,9 @@ sub paste {
     return $line ? scalar readpipe($line) : 'no such line';
 }
 
-my $port = CLB::Server::choose_port();
-my %at   = (PORT => $port);
+my $port;
+sub at { (PORT => $port = CLB::Server::choose_port()) }
+
 $ENV{PATH} = "$dir/bin:$ENV{PATH}";
 
 # --- as whoever runs the tests ---
@@ -147,7 +148,7 @@ $ENV{PATH} = "$dir/bin:$ENV{PATH}";
 my $owner = getpwuid((stat $top)[4]) // 'root';
 my $user  = !$root ? getpwuid($>) : $owner eq 'root' ? 'nobody' : $owner;
 
-my $pid = start(%at);
+my $pid = start(at());
 up();
 like(output(), qr{at http://127\.0\.0\.1:$port/v1;}, 'it says where it is');
 like(output(), qr/^They are run by $user\b/m, 'and who runs the CLIs');
@@ -168,7 +169,7 @@ wait_for('another CLI', sub {
 is_deeply([map { (stat "/proc/$_")[4] } @cli], [(scalar getpwnam $user)],
           'the CLI that waits belongs to that user');
 
-my ($status, $said) = refused(%at);
+my ($status, $said) = refused(PORT => $port);
 isnt($status, 0, 'a port that is taken ends it');
 like($said, qr/^make run: port $port on 127\.0\.0\.1 is taken; choose another/m,
      'with a sentence');
@@ -182,10 +183,10 @@ for my $bad ('0', '65536', 'http', '-1', '999999999999999999999') {
     like($said, qr/^make run: '$bad' is no port; write a number/m,
          "PORT=$bad is refused");
 }
-($status, $said) = refused(HOST => '0.0.0.0', %at);
+($status, $said) = refused(HOST => '0.0.0.0', at());
 like($said, qr/need a key each\. Type:\n +make key .*\n +make run .* KEYS=/,
      'nobody is let in from outside without a key');
-($status, $said) = refused(CLI_USER => 'no-such-user', %at);
+($status, $said) = refused(CLI_USER => 'no-such-user', at());
 like($said, qr/there is no user 'no-such-user'/, 'an unknown user is named');
 
 # --- with keys, and a CLI that cannot be run ---
@@ -195,7 +196,7 @@ like($said, qr/there is no user 'no-such-user'/, 'an unknown user is named');
     local $ENV{HOME} = "$dir";
     chomp(my $key = readpipe("sh $top/conf/clibridge-key me $dir/keys"
                              . ' 2>/dev/null'));
-    $pid = start(%at, HOST => '0.0.0.0', KEYS => "$dir/keys");
+    $pid = start(at(), HOST => '0.0.0.0', KEYS => "$dir/keys");
     up();
     like(output(),
          qr{^claude is left out: $user may not execute \Q$dir\E/broken/claude}m,
@@ -210,13 +211,13 @@ like($said, qr/there is no user 'no-such-user'/, 'an unknown user is named');
 # --- as others ---
 
 if ($root) {
-    $pid = start(%at, CLI_USER => 'root', STATE_DIR => "$dir/roots");
+    $pid = start(at(), CLI_USER => 'root', STATE_DIR => "$dir/roots");
     up();
     like(output(), qr/^They are run by root\.$/m, 'root if it is written out');
     ctrl_c($pid, 'Ctrl-C ends what root runs');
 
     $ENV{SUDO_USER} = 'daemon';
-    $pid = start(%at, STATE_DIR => "$dir/daemons");
+    $pid = start(at(), STATE_DIR => "$dir/daemons");
     up();
     like(output(), qr/^They are run by daemon, who called sudo\.$/m,
          'or who called sudo');
@@ -227,7 +228,7 @@ if ($root) {
     chown((getpwnam 'nobody')[2, 3], "$dir/home");
     local $ENV{HOME} = "$dir/home";
     delete $ENV{STATE_DIR};
-    $pid = start(%at, as => [qw(setpriv --reuid=nobody --regid=nogroup
+    $pid = start(at(), as => [qw(setpriv --reuid=nobody --regid=nogroup
                                 --clear-groups)]);
     up();
     like(output(), qr/^They are run by nobody\.\nHOME is \Q$dir\E\/home\.$/m,

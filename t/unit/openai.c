@@ -196,7 +196,8 @@ static const char *long_value(const char *field, int len)
 
 static void limits(void)
 {
-    const char *stops = "\"\"", *many = "0";
+    const char *stops = "\"\"";
+    char *many = apr_pcalloc(pool, 40001);
     int i;
 
     ok(parse(CHAT, long_value("model", 256)) != NULL, "a model's name");
@@ -210,16 +211,14 @@ static void limits(void)
                                           NULL))) != NULL, "16 stops");
     is_refused(CHAT, body(CHAT, apr_pstrcat(pool, "\"stop\":[", stops,
                ",\"x\"]", NULL)), CLB_BAD_REQUEST, "stop");
-    for (i = 0; i < 11; i++) {
-        many = apr_pstrcat(pool, many, ",", many, NULL);
+    many[0] = '0';
+    for (i = 1; i < 20000; i++) {
+        memcpy(many + 2 * i - 1, ",0", 2);
     }
-    for (i = 0; i < 4; i++) {        /* 5 times 4096 */
-        many = apr_pstrcat(pool, many, i < 1 ? "," : "", i < 1 ? many : "",
-                           NULL);
-    }
-    parse(CHAT, messages(apr_pstrcat(pool, many, ",", many, ",", many, ",",
-                                     many, ",", many, NULL)));
-    is_str(error.param, "messages", "more than 20000 messages");
+    parse(CHAT, messages(many));
+    is_str(error.param, "messages[0].role", "20000 messages are looked at");
+    parse(CHAT, messages(apr_pstrcat(pool, many, ",0", NULL)));
+    is_str(error.param, "messages", "one more and none is");
 }
 
 static void values(void)
@@ -410,6 +409,8 @@ static void bad_conversations(void)
         { "{\"prompt\":[7]}", CLB_BAD_REQUEST, "prompt" },
         { "{\"prompt\":[\"a\",\"b\"]}", CLB_UNSUPPORTED, "prompt" },
         { "{\"prompt\":\"a\",\"best_of\":2}", CLB_UNSUPPORTED, "best_of" },
+        { "{\"prompt\":\"a\",\"best_of\":1.5}", CLB_UNSUPPORTED,
+          "best_of" },
         { "{\"prompt\":\"a\",\"echo\":true}", CLB_UNSUPPORTED, "echo" },
         { "{\"prompt\":\"a\",\"suffix\":\"z\"}", CLB_UNSUPPORTED, "suffix" },
     };
@@ -444,7 +445,7 @@ static clb_reply_t *reply(const clb_dialect_t *dialect, const char *model,
     return r;
 }
 
-/* The bytes that @a say adds to what is sent. */
+/* The bytes that become of an event. */
 static const char *text(const clb_dialect_t *dialect, clb_reply_t *r,
                         clb_event_e kind, const char *data)
 {
@@ -584,7 +585,7 @@ static void errors(void)
            "\"code\":null}}", "with its parameter and no code");
 }
 
-/* The JSON of the first event in @a bytes, or of all of them. */
+/* The JSON of an event, or of a whole answer. */
 static clb_json_t *json_of(const char *bytes)
 {
     const char *data = strncmp(bytes, "data: ", 6) == 0 ? bytes + 6 : bytes;
