@@ -46,7 +46,7 @@ all: packages
 help:
 	@echo 'make              build $(MODULE)'
 	@echo 'make run          build and serve http://$(HOST):$(PORT) with the CLIs on PATH'
-	@echo '                  (PORT=9000 HOST=127.0.0.1 CLI_USER=alice)'
+	@echo '                  (PORT=9000 CLI_USER=alice STATE_DIR=… HOST=… KEYS=FILE)'
 	@echo 'make test         run every test; fetches the CLIs the tests drive'
 	@echo 'make check        the tests that need no CLI: unit, fuzz corpora, conf, api, proc'
 	@echo 'make asan         api and proc tests under ASan and UBSan'
@@ -72,10 +72,12 @@ $(MODULE): $(OBJECTS) conf/exports.map
 	  -Wl,-z,now,-z,relro,--as-needed -o $@.new $(OBJECTS) -ljansson -lm
 	@mv $@.new $@    # a running server has the old file mapped
 
-run: packages
-	@$(MAKE) --no-print-directory $(MODULE)
+run:
+	@sh conf/packages $(PACKAGES) curl
+	@$(MAKE) --no-print-directory -s $(MODULE)
 	@HTTPD='$(HTTPD)' LIBEXECDIR='$(shell $(APXS) -q LIBEXECDIR 2>/dev/null)' \
-	  MODULE='$(abspath $(MODULE))' sh conf/run '$(HOST)' '$(PORT)' '$(CLI_USER)'
+	  MODULE='$(abspath $(MODULE))' \
+	  exec sh conf/run '$(HOST)' '$(PORT)' '$(CLI_USER)'
 
 $(BUILD)/t/unit/%: t/unit/%.c t/unit/tap.h $(PURE)
 	@mkdir -p $(@D)
@@ -119,6 +121,8 @@ install: packages
 	@$(MAKE) --no-print-directory $(MODULE)
 	install -D -m 644 $(MODULE) $(DESTDIR)$(LIBEXECDIR)/mod_clibridge.so
 	install -D -m 644 conf/clibridge.load $(DESTDIR)$(CONFDIR)/clibridge.load
+	sed -i 's|/usr/lib/apache2/modules|$(LIBEXECDIR)|' \
+	  $(DESTDIR)$(CONFDIR)/clibridge.load
 	test -e $(DESTDIR)$(CONFDIR)/clibridge.conf || \
 	  install -D -m 644 conf/clibridge.conf $(DESTDIR)$(CONFDIR)/clibridge.conf
 	install -D -m 644 conf/clibridge-tls.conf \

@@ -214,6 +214,14 @@ static int check_authn(request_rec *r)
     return clb_identify(r) == APR_SUCCESS ? OK : HTTP_UNAUTHORIZED;
 }
 
+/* A browser asks without a key what it may send with one. The handler tells it
+ * that and nothing more. */
+static int pass_preflight(request_rec *r)
+{
+    return r->method_number == M_OPTIONS && clb_request_is_ours(r)
+         ? OK : DECLINED;
+}
+
 static authz_status check_scope(request_rec *r, const char *line,
                                 const void *parsed)
 {
@@ -241,6 +249,8 @@ static const authz_provider scope_provider = { check_scope, parse_scope };
 
 void clb_auth_register(apr_pool_t *pool)
 {
+    ap_hook_check_access_ex(pass_preflight, NULL, NULL, APR_HOOK_FIRST,
+                            AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_check_authn(check_authn, NULL, NULL, APR_HOOK_MIDDLE,
                         AP_AUTH_INTERNAL_PER_CONF);
     ap_register_auth_provider(pool, AUTHZ_PROVIDER_GROUP, "clibridge-scope",

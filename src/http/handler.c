@@ -222,25 +222,6 @@ int clb_handle_turn(request_rec *r)
     return finish(&job, &turn, stream);
 }
 
-/* Browsers: an origin that CLIBridgeOrigin names may read answers. */
-static void allow_origin(request_rec *r, const clb_dir_conf_t *conf)
-{
-    const char *origin = apr_table_get(r->headers_in, "Origin");
-    int i;
-
-    for (i = 0; origin != NULL && conf->origins != NULL
-         && i < conf->origins->nelts; i++) {
-        const char *allowed = APR_ARRAY_IDX(conf->origins, i, const char *);
-
-        if (strcmp(allowed, "*") == 0 || strcasecmp(allowed, origin) == 0) {
-            apr_table_setn(r->err_headers_out, "Access-Control-Allow-Origin",
-                           origin);
-            apr_table_mergen(r->err_headers_out, "Vary", "Origin");
-            return;
-        }
-    }
-}
-
 /* A preflight comes without a key, so it is answered before keys matter. */
 static int preflight(request_rec *r, const clb_route_t *route)
 {
@@ -288,15 +269,12 @@ static int dispatch(request_rec *r, const clb_route_t *route)
 
 int clb_handler(request_rec *r)
 {
-    clb_dir_conf_t conf;
     clb_route_t route;
 
     if (!clb_request_is_ours(r)) {
         return DECLINED;
     }
-    conf = clb_dir_conf(r);
     route = clb_route(r->uri, r->pool);
-    allow_origin(r, &conf);
     if (route.kind == CLB_ROUTE_NONE) {
         return refuse(r, &route, CLB_NOT_FOUND, apr_psprintf(r->pool,
                       "there is no '%s %s' here", r->method,

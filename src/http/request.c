@@ -188,10 +188,31 @@ int clb_request_arrive(request_rec *r)
     return DECLINED;
 }
 
+/* Browsers: an origin that CLIBridgeOrigin names may read answers. */
+static void allow_origin(request_rec *r)
+{
+    const apr_array_header_t *origins = clb_dir_conf(r).origins;
+    const char *origin = apr_table_get(r->headers_in, "Origin");
+    int i;
+
+    for (i = 0; origin != NULL && origins != NULL && i < origins->nelts;
+         i++) {
+        const char *allowed = APR_ARRAY_IDX(origins, i, const char *);
+
+        if (strcmp(allowed, "*") == 0 || strcasecmp(allowed, origin) == 0) {
+            apr_table_setn(r->err_headers_out, "Access-Control-Allow-Origin",
+                           origin);
+            apr_table_mergen(r->err_headers_out, "Vary", "Origin");
+            return;
+        }
+    }
+}
+
 int clb_request_locate(request_rec *r)
 {
     if (clb_request_is_ours(r)) {
         adopt(r);
+        allow_origin(r);
     }
     return DECLINED;
 }

@@ -29,7 +29,8 @@ int clb_request_is_ours(request_rec *r);
  *  line before any log sees it. */
 int clb_request_arrive(request_rec *r);
 
-/** Hook, post_perdir_config: the Location is known now. */
+/** Hook, post_perdir_config: the Location is known now, and which web pages
+ *  may read the answer, be it a refusal. */
 int clb_request_locate(request_rec *r);
 
 /** Hook, pre_translate_name: keep encoded slashes in model names. */

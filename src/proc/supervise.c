@@ -122,18 +122,37 @@ static apr_status_t configure(clb_run_t *run)
     return rv;
 }
 
-/* The state directory belongs to whoever runs the CLIs. */
-static apr_status_t make_state_dir(const clb_global_t *global,
+static int foreign(const char *dir, uid_t uid)
+{
+    struct stat st;
+
+    return lstat(dir, &st) == 0 && st.st_uid != uid;
+}
+
+/* The state directory belongs to whoever runs the CLIs. What another user left
+ * of requests goes; the homes hold logins, so they are for the operator. */
+static apr_status_t make_state_dir(server_rec *server,
+                                   const clb_global_t *global,
                                    apr_pool_t *pool)
 {
+    const char *run = apr_pstrcat(pool, global->state_dir, "/run", NULL);
+    const char *home = apr_pstrcat(pool, global->state_dir, "/home", NULL);
     apr_status_t rv = apr_dir_make_recursive(global->state_dir,
         APR_FPROT_UREAD | APR_FPROT_UWRITE | APR_FPROT_UEXECUTE, pool);
 
-    if (rv == APR_SUCCESS && geteuid() == 0
-        && chown(global->state_dir, global->uid, global->gid) != 0) {
-        rv = errno;
+    if (rv != APR_SUCCESS || geteuid() != 0) {
+        return rv;
     }
-    return rv;
+    if (foreign(run, global->uid)) {
+        clb_remove_tree(run);
+    }
+    if (foreign(home, global->uid)) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, server, "CLIBridgeStateDir: %s "
+                     "is another user's; type: chown -R %s %s", home,
+                     global->user, home);
+    }
+    return chown(global->state_dir, global->uid, global->gid) == 0
+         ? APR_SUCCESS : errno;
 }
 
 static void shut_doorbell(ward_t *ward)
@@ -189,6 +208,7 @@ static void keeper_died(ward_t *ward, int status)
     if (status == EXIT_CONFIG) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, ward->server,
                      "keeper: gave up; correct the configuration and restart");
+        the_run->table.shared->heartbeat = 0;
         return;
     }
     ward->failures = lived > 60 ? 0 : ward->failures + 1;
@@ -300,7 +320,7 @@ apr_status_t clb_supervise(server_rec *server, clb_global_t *global,
         return failed(server, rv, "the mutex " MUTEX_NAME
                       " cannot be made");
     }
-    if ((rv = make_state_dir(global, pconf)) != APR_SUCCESS) {
+    if ((rv = make_state_dir(server, global, pconf)) != APR_SUCCESS) {
         return failed(server, rv, apr_pstrcat(pconf, "CLIBridgeStateDir ",
                       global->state_dir, " cannot be made", NULL));
     }

@@ -183,6 +183,24 @@ static int has_room(const clb_shared_t *shared, int backend)
     return tally.all.waiting - able < shared->queue;
 }
 
+/* A turn belongs to the round after that of its key's last one, but not to one
+ * that is over: who asked for much waits for who asks for little. */
+static apr_uint64_t round_for(const clb_shared_t *shared, apr_uint64_t key)
+{
+    apr_uint64_t round = shared->round + (key == shared->last_key);
+    int i;
+
+    for (i = 0; i < used(shared); i++) {
+        const clb_row_t *row = &shared->rows[i];
+
+        if (state_of(row) != CLB_ROW_FREE && row->key == key
+            && row->round >= round) {
+            round = row->round + 1;
+        }
+    }
+    return round;
+}
+
 apr_status_t clb_slot_enter(clb_table_t *table, int backend, apr_uint64_t key,
                             apr_uint32_t generation,
                             apr_interval_time_t wait, clb_claim_t *claim)
@@ -201,6 +219,7 @@ apr_status_t clb_slot_enter(clb_table_t *table, int backend, apr_uint64_t key,
         row->generation = generation;
         row->pid = table->pid;
         row->born = table->born;
+        row->round = round_for(shared, key);
         row->key = key;
         row->until = apr_time_now() + wait;
         row->nonce = claim->nonce;
@@ -219,6 +238,12 @@ static int running_of_key(const clb_shared_t *shared, apr_uint64_t key)
              && shared->rows[i].key == key;
     }
     return n;
+}
+
+/* Of two turns whose keys have as many running turns. */
+static int before(const clb_row_t *a, const clb_row_t *b)
+{
+    return a->round != b->round ? a->round < b->round : a->nonce < b->nonce;
 }
 
 /* The waiting row that is next, or NULL. */
@@ -240,7 +265,7 @@ static clb_row_t *next_row(clb_shared_t *shared)
         }
         own = running_of_key(shared, row->key);
         if (best == NULL || own < fewest
-            || (own == fewest && row->nonce < best->nonce)) {
+            || (own == fewest && before(row, best))) {
             best = row;
             fewest = own;
         }
@@ -260,6 +285,10 @@ apr_status_t clb_slot_admit(clb_table_t *table, apr_uint32_t generation,
     if (row != NULL && row->generation == generation) {
         claim->row = (apr_uint32_t)(row - shared->rows);
         claim->nonce = row->nonce;
+        if (row->round > shared->round) {
+            shared->round = row->round;
+        }
+        shared->last_key = row->key;
         set_state(row, CLB_ROW_ACTIVE);
         rv = APR_SUCCESS;
     }

@@ -35,6 +35,7 @@ typedef struct clb_row_t {
     apr_uint64_t born;       /**< start time of that worker */
     apr_uint64_t nonce;      /**< never used twice */
     apr_uint64_t key;        /**< whose turn: fairness */
+    apr_uint64_t round;      /**< in which keys take turns */
     apr_int64_t until;       /**< apr_time_t; waiting longer is a leak */
 } clb_row_t;
 
@@ -70,6 +71,8 @@ typedef struct clb_shared_t {
     apr_int32_t queue;
     apr_int32_t used;        /**< rows ever in use: where scans end */
     apr_uint64_t next_nonce; /**< also the order of arrival */
+    apr_uint64_t round;      /**< the latest that was admitted */
+    apr_uint64_t last_key;   /**< whose turn was admitted last */
     clb_table_backend_t backends[CLB_TABLE_BACKENDS];
     clb_row_t rows[CLB_TABLE_ROWS];
 } clb_shared_t;
@@ -123,9 +126,9 @@ apr_status_t clb_slot_enter(clb_table_t *table, int backend, apr_uint64_t key,
                             apr_interval_time_t wait, clb_claim_t *claim);
 
 /**
- * Admit the waiting turn that is next: the one whose key has the fewest
- * running turns, among those the one that came first, whose backend has a free
- * slot. Takes the mutex.
+ * Admit the waiting turn that is next: of those whose backend has a free slot
+ * one whose key has the fewest running turns; among those keys take turns, and
+ * each key's are served in the order they came. Takes the mutex.
  * @return APR_SUCCESS, or APR_EAGAIN when there is none or it belongs to
  *         another generation's keeper
  */

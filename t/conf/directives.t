@@ -86,7 +86,8 @@ my %good = (
                               'http://localhost:3000 https://example.org'],
 );
 my %bad = (
-    CLIBridgeUser => { 'no-such-user' => "there is no user 'no-such-user'" },
+    CLIBridgeUser => $> ? {}     # read only by root
+        : { 'no-such-user' => "there is no user 'no-such-user'" },
     CLIBridgeSlots => {
         map { $_ => number(1, 1024, $_) } 0, -1, 1025, 'many', '8x', '1.5'
     },

@@ -37,7 +37,7 @@ is($status, 0, 'a key is made');
 like($out, qr/\Aclb_[A-Za-z0-9_-]{43}\n\z/, 'and printed, alone');
 chomp(my $alice = $out);
 unlike($err, qr/\Q$alice/, 'once');
-like($err, qr/\A[^\n]*Authorization: Bearer[^\n]*CLIBridgeKeyFile \Q$file\E\n\z/,
+like($err, qr/\A[^\n]+'Authorization: Bearer KEY'[^\n]+ \Q$file\E\n\z/,
      'with a line that says how to use it');
 is(slurp($file), 'alice:' . sha256_hex($alice) . ":chat\n",
    'the file has its name, digest and scope');

@@ -28,10 +28,9 @@ my $limit  = 30;
 chmod 0755, $dir;
 mkdir "$dir/$_" or die "$dir/$_: $!\n" for qw(bin broken);
 
-# The make that runs the tests must not speak to this one; a login in the
-# environment is not for a fake.
-delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES SUDO_USER KEYS
-               ANTHROPIC_API_KEY)};
+# The make that runs the tests must not speak to this one.
+delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES SUDO_USER KEYS)};
+$ENV{ANTHROPIC_API_KEY} = 'my-key';
 $ENV{CLIBRIDGE_RUN_TEST} = "$dir";
 $ENV{STATE_DIR} = "$dir/state";
 
@@ -53,9 +52,10 @@ while (<STDIN>) {
               qq({"subtype":"success","request_id":"$1"}}\n);
         next;
     }
+    my $key = $ENV{ANTHROPIC_API_KEY} || 'no key';
     print qq({"type":"stream_event","event":$_}\n) for
         '{"type":"message_start","message":{}}',
-        qq({"type":"content_block_delta","delta":{"text":"at $ENV{HOME}"}}),
+        qq({"type":"content_block_delta","delta":{"text":"$key at $ENV{HOME}"}}),
         '{"type":"message_delta","delta":{"stop_reason":"end_turn"}}',
         '{"type":"message_stop"}';
 }
@@ -160,8 +160,13 @@ is($answer->{choices}[0]{message}{content}, 'Hello!',
    'the line for echo can be pasted');
 my ($home) = output() =~ /^HOME is (.+)\.$/m;
 $answer = paste('sonnet');
-like($answer, qr/"content":"at \Q$home\E".*^data: \[DONE\]$/ms,
+like($answer, qr/"content":"[^"]* at \Q$home\E".*^data: \[DONE\]$/ms,
      'and the line for the CLI, which sees the HOME that was named');
+my $mine = $user eq getpwuid $>;
+like($answer, $mine ? qr/"my-key at/ : qr/"no key at/,
+     'a login in my environment is mine alone');
+is(scalar(output() =~ /^From your environment .* ANTHROPIC_API_KEY\.$/m), $mine,
+   'and named if it is used');
 my @cli;
 wait_for('another CLI', sub {
     @cli = grep { slurp("/proc/$_/cmdline") =~ m{\Q$dir/bin/claude} } left();
@@ -214,6 +219,7 @@ if ($root) {
     $pid = start(at(), CLI_USER => 'root', STATE_DIR => "$dir/roots");
     up();
     like(output(), qr/^They are run by root\.$/m, 'root if it is written out');
+    like(paste('sonnet'), qr/"my-key at/, "with root's environment");
     ctrl_c($pid, 'Ctrl-C ends what root runs');
 
     $ENV{SUDO_USER} = 'daemon';
@@ -233,7 +239,7 @@ if ($root) {
     up();
     like(output(), qr/^They are run by nobody\.\nHOME is \Q$dir\E\/home\.$/m,
          'an ordinary user is served, too');
-    like(paste('sonnet'), qr/"content":"at \Q$dir\E\/home"/,
+    like(paste('sonnet'), qr/"content":"my-key at \Q$dir\E\/home"/,
          'with the CLIs of that user');
     ok(-d "$dir/home/.local/state/clibridge", 'and their files at home');
     ctrl_c($pid, 'Ctrl-C ends what that user started');

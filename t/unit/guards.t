@@ -109,7 +109,8 @@ none('only http, cfg and the module itself know statuses of HTTP',
 
 # --- directives -----------------------------------------------------------
 
-my @directives = $text{'src/cfg/cmds.c'} =~ /^\s*(?:TAKE1|AP_INIT_\w+)\("<?(CLIBridge\w*)",/gm;
+my @directives = $text{'src/cfg/cmds.c'}
+    =~ /^\s*(?:TAKE1|AP_INIT_\w+)\("<?(CLIBridge\w*)",/gm;
 cmp_ok(scalar @directives, '>', 25, 'the table of directives was read');
 
 my %where = (

@@ -163,6 +163,24 @@ static void fairness(void)
     ok(admits(&b), "a key without running turns is next");
     clb_slot_leave(&table, &a[0]);
     ok(admits(&a[2]), "in order of arrival within a key");
+
+    make(1, 10, 1, 1, 1);
+    for (i = 0; i < 4; i++) {
+        enter(0, 1, &a[i]);
+    }
+    ok(admits(&a[0]), "one slot");
+    enter(0, 2, &b);
+    clb_slot_leave(&table, &a[0]);
+    ok(admits(&b), "is another key's next, whoever asked for more before");
+    clb_slot_leave(&table, &b);
+    enter(0, 2, &b);
+    ok(admits(&a[1]), "then the first key's");
+    clb_slot_leave(&table, &a[1]);
+    ok(admits(&b), "and so on");
+    clb_slot_leave(&table, &b);
+    enter(0, 2, &b);
+    clb_slot_leave(&table, &b);
+    ok(admits(&a[2]), "who leaves is passed over");
 }
 
 static void patience(void)
@@ -313,6 +331,7 @@ typedef struct turn_t {
     clb_row_e state;
     int backend;
     int key;
+    int round;               /* one more than the key's last one */
     int dead;                /* its worker */
     clb_claim_t claim;
 } turn_t;
@@ -321,6 +340,7 @@ typedef struct turn_t {
 static turn_t turns[TURNS];
 static clb_claim_t gone;     /* the last that left */
 static int nturns, slots, places_left, limit[BACKENDS];
+static int latest, last_key; /* round and key that were admitted */
 static unsigned seed = 1;
 
 static int choose(int below)
@@ -341,6 +361,27 @@ static int count(clb_row_e in_state, int backend, int key)
     return n;
 }
 
+static int round_of(int key)
+{
+    int i, round = latest + (key == last_key);
+
+    for (i = 0; i < nturns; i++) {
+        if (turns[i].state != CLB_ROW_FREE && turns[i].key == key
+            && turns[i].round >= round) {
+            round = turns[i].round + 1;
+        }
+    }
+    return round;
+}
+
+static int goes_before(const turn_t *a, const turn_t *b)
+{
+    int of_a = count(CLB_ROW_ACTIVE, -1, a->key);
+    int of_b = count(CLB_ROW_ACTIVE, -1, b->key);
+
+    return of_a != of_b ? of_a < of_b : a->round < b->round;
+}
+
 static turn_t *next_turn(void)
 {
     turn_t *best = NULL;
@@ -351,8 +392,7 @@ static turn_t *next_turn(void)
 
         if (turn->state == CLB_ROW_WAITING
             && count(CLB_ROW_ACTIVE, turn->backend, -1) < limit[turn->backend]
-            && (best == NULL || count(CLB_ROW_ACTIVE, -1, turn->key)
-                                < count(CLB_ROW_ACTIVE, -1, best->key))) {
+            && (best == NULL || goes_before(turn, best))) {
             best = turn;
         }
     }
@@ -402,6 +442,7 @@ static int do_enter(void)
     turn->state = CLB_ROW_FREE;
     turn->backend = choose(BACKENDS);
     turn->key = choose(KEYS);
+    turn->round = round_of(turn->key);
     turn->dead = choose(8) == 0;
     may = may_enter(turn->backend);
     table.pid = turn->dead ? 200 : 100;
@@ -422,6 +463,8 @@ static int do_admit(void)
         return admits_none();
     }
     turn->state = CLB_ROW_ACTIVE;
+    latest = turn->round > latest ? turn->round : latest;
+    last_key = turn->key;
     return admits(&turn->claim);
 }
 
@@ -476,6 +519,7 @@ static void any_order(void)
     int round, step, good = 1, admitted = 0, refused = 0;
 
     for (round = 0; round < 200 && good; round++) {
+        latest = last_key = 0;
         slots = 1 + choose(6);
         places_left = choose(12);
         limit[0] = choose(4);
