@@ -23,6 +23,9 @@ void clb_claude_warm(clb_step_t *out);
 /** Write the settings of @a chat and the first of its turns. */
 void clb_claude_ask(clb_chat_t *chat, apr_uint32_t *next, clb_step_t *out);
 
+/** Write that the CLI must not go on by itself. */
+void clb_claude_interrupt(clb_step_t *out);
+
 /**
  * Write turns up to and including the next user's.
  * @param next the first turn to write; moved on

@@ -31,6 +31,12 @@ void clb_claude_warm(clb_step_t *out)
         "subtype", "apply_flag_settings", "settings"));
 }
 
+void clb_claude_interrupt(clb_step_t *out)
+{
+    control(out, "x", clb_json_pack(out->pool, "{s:s}", "subtype",
+                                    "interrupt"));
+}
+
 /* set_model would put three fake user messages into the conversation, so the
  * model is that of an agent chosen on the command line and defined here. The
  * agent's own prompt takes the place of an empty system prompt, but not of an

@@ -186,25 +186,42 @@ static void warn_threads(server_rec *server, const clb_global_t *global)
     }
 }
 
+/* @return NULL if some backend serves what @a model stands for */
+static const char *unserved(const clb_global_t *global,
+                            const clb_server_conf_t *conf, const char *model)
+{
+    const char *to = conf->aliases == NULL ? NULL
+        : apr_hash_get(conf->aliases, model, APR_HASH_KEY_STRING);
+
+    to = to != NULL ? to : model;
+    return clb_backend_route(global->backends, to) == NULL ? to : NULL;
+}
+
 static int check_hosts(server_rec *main_server, const clb_global_t *global,
                        apr_pool_t *pool)
 {
+    apr_hash_index_t *hi;
+    const char *bad;
     server_rec *s;
 
     for (s = main_server; s != NULL; s = s->next) {
         const clb_server_conf_t *conf = clb_server_conf(s);
-        const char *model = conf->default_model, *to;
 
-        if (model == NULL) {
-            continue;
-        }
-        to = conf->aliases == NULL ? NULL
-           : apr_hash_get(conf->aliases, model, APR_HASH_KEY_STRING);
-        if (clb_backend_route(global->backends, to != NULL ? to : model)
-            == NULL) {
+        if (conf->default_model != NULL
+            && (bad = unserved(global, conf, conf->default_model)) != NULL) {
             return complain(s, apr_pstrcat(pool, "CLIBridgeDefaultModel: no "
-                            "backend serves '", model, "'; see "
+                            "backend serves '", bad, "'; see "
                             "CLIBridgeModels", NULL));
+        }
+        for (hi = conf->aliases == NULL ? NULL
+                  : apr_hash_first(pool, conf->aliases);
+             hi != NULL; hi = apr_hash_next(hi)) {
+            if ((bad = unserved(global, conf, apr_hash_this_key(hi)))
+                != NULL) {
+                return complain(s, apr_pstrcat(pool, "CLIBridgeAlias: no "
+                                "backend serves '", bad, "'; see "
+                                "CLIBridgeModels", NULL));
+            }
         }
     }
     return OK;
@@ -230,10 +247,10 @@ int clb_check(server_rec *main_server, apr_pool_t *pconf, apr_pool_t *ptemp)
                         CLB_TABLE_ROWS));
     }
     add_echo(global, pconf);
-    if (global->backends->nelts > CLB_TABLE_BACKENDS) {
+    if (global->backends->nelts > CLB_BACKENDS_MAX) {
         return complain(main_server, apr_psprintf(ptemp, "CLIBridgeBackend: "
                         "there can be %d backends at most",
-                        CLB_TABLE_BACKENDS - 1));
+                        CLB_BACKENDS_MAX - 1));
     }
     for (i = 0; i < global->backends->nelts; i++) {
         rv = check_backend(main_server, global, APR_ARRAY_IDX(

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -113,6 +114,13 @@ apr_status_t clb_wire_check(const clb_msg_t *msg, apr_size_t len)
     }
 }
 
+static int hung_up(int fd)
+{
+    struct pollfd p = { fd, POLLIN, 0 };
+
+    return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP) != 0;
+}
+
 apr_status_t clb_wire_recv(int fd, clb_msg_t *msg, int *fds, int *nfds)
 {
     union {
@@ -135,7 +143,8 @@ apr_status_t clb_wire_recv(int fd, clb_msg_t *msg, int *fds, int *nfds)
     }
     take_fds(&head, fds, nfds);
     if (n == 0 && *nfds == 0) {
-        return APR_EOF;
+        /* an empty message looks like the end, and must not end the keeper */
+        return hung_up(fd) ? APR_EOF : APR_EINVAL;
     }
     if (head.msg_flags & (MSG_TRUNC | MSG_CTRUNC)
         || clb_wire_check(msg, (apr_size_t)n) != APR_SUCCESS) {

@@ -17,7 +17,9 @@
 #define CLB_TABLE_MAGIC 0x434c4254u
 #define CLB_TABLE_VERSION 1u
 #define CLB_TABLE_ROWS 1024
-#define CLB_TABLE_BACKENDS 32
+/** Backends of one generation; a reload may rename all of them. */
+#define CLB_BACKENDS_MAX 32
+#define CLB_TABLE_BACKENDS (2 * CLB_BACKENDS_MAX)
 #define CLB_NAME_MAX 64
 
 typedef enum clb_row_e {

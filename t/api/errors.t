@@ -279,7 +279,7 @@ CLIBridgeTimeout first=5 idle=5 turn=5
 </Location>
 <Location /turn>
     SetHandler clibridge
-    CLIBridgeTimeout turn=1
+    CLIBridgeTimeout turn=2
 </Location>
 <Location /alive>
     SetHandler clibridge
@@ -349,7 +349,7 @@ for my $model (qw(one lines)) {
         like($begun ? broken($r, 'timeout', $name)
                     : refused($r, 504, 'timeout', $name), $why, 'says which');
         like($r->{text}, qr/^\Q$before\E/, 'what came before it') if $begun;
-        cmp_ok($c->{t} - $c->{started}, '<', 4, "$name: in time");
+        cmp_ok($c->{t} - $c->{started}, '<', 5, "$name: in time");
     }
 }
 $s->idle_ok('the slots are free again');

@@ -15,7 +15,6 @@ RemoteIPInternalProxy 127.0.0.1
 CLIBridgeDefaultModel second
 CLIBridgeAlias nick first
 CLIBridgeAlias made-by vendor/made
-CLIBridgeAlias lost no-such-model
 <CLIBridgeBackend a>
     CLIBridgeDriver command
     CLIBridgeProgram @BIN@/fake-oneshot
@@ -60,7 +59,7 @@ is_deeply([@models[0 .. 3]], [
 ], 'the default first, then as configured, each once');
 is_deeply([sort { $a->{id} cmp $b->{id} } @models[4 .. $#models]],
           [model('made-by', 'a'), model('nick', 'a')],
-          'then aliases; no pattern, nothing switched off or lost');
+          'then aliases; no pattern, nothing switched off');
 
 for (['first', 'first', 'a'], ['nick', 'nick', 'a'],
      ['pattern-7', 'pattern-7', 'a'], ['vendor%2Fmade', 'vendor/made', 'a'],
@@ -72,7 +71,7 @@ for (['first', 'first', 'a'], ['nick', 'nick', 'a'],
               model($id, $owner), "/v1/models/$path");
 }
 
-for my $id (qw(nothing lost pattern vendor)) {
+for my $id (qw(nothing hidden pattern vendor)) {
     my $r = $s->get("/v1/models/$id");
     is_deeply([$r->{status}, @{ $r->{json}{error} }{qw(type code param)}],
               [404, 'invalid_request_error', 'model_not_found', 'model'],

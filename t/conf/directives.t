@@ -331,6 +331,8 @@ bad("CLIBridgeDefaultModel m\n"
     . backend("CLIBridgeModels m\nCLIBridgeSlots 0"),
     "CLIBridgeDefaultModel: no backend serves 'm'; see CLIBridgeModels",
     name => 'the default model is of a backend that is switched off');
+bad('CLIBridgeAlias gpt-4o nobodys-model',
+    qr/CLIBridgeAlias: no backend serves 'nobodys-model'; see CLIBridgeModels/);
 bad("CLIBridgeAlias best echo\n" . host('CLIBridgeDefaultModel beste'),
     "CLIBridgeDefaultModel: no backend serves 'beste'; see CLIBridgeModels");
 

@@ -142,6 +142,13 @@ is(models('new'), 'echo m1 m3 m4', 'with its models');
 is(status('new', 'm4'), 200, 'and its keys');
 
 put_key('new');
+# A reload may rename every backend there can be.
+for my $name (qw(a b)) {
+    configure(2, join '', map { backend("$name$_", "$name$_") } 1 .. 31);
+    is((reload())[0], 0, "a reload with 31 new backends ($name)");
+    becomes(sub { status('new', "${name}31") }, 200, 'and they answer');
+}
+configure(2, backend('stays', 'm1'));
 is((reload())[0], 0, 'a good reload succeeds');
 becomes(sub { models('new') }, 'echo m1', 'and takes effect');
 

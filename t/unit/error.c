@@ -44,7 +44,8 @@ static void table(void)
            "%s: Anthropic's type %s", info->name, info->anthropic_type);
         ok(one_of(info->gemini_status, google), "%s: Google's status %s",
            info->name, info->gemini_status);
-        ok(!info->retryable || info->status == 429 || info->status >= 500,
+        ok(!info->retryable || info->status == 408 || info->status == 429
+           || info->status >= 500,
            "%s: who may try again did nothing wrong", info->name);
         for (other = CLB_OK; other < kind; other++) {
             if (strcmp(clb_error_info(other)->name, info->name) == 0) {

@@ -269,6 +269,7 @@ static void bad_lengths(void)
     is_refused(bytes, sizeof(bytes), 2 * CLB_WIRE_FDS,
                "garbage with more descriptors than there is room for");
     is_refused(bytes, 0, 2, "an empty message is no end");
+    is_refused(bytes, 0, 0, "nor is one without descriptors");
 }
 
 static void too_many_descriptors(void)
