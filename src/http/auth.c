@@ -52,7 +52,7 @@ static int forwarded(request_rec *r)
     return 0;
 }
 
-int clb_from_loopback(request_rec *r)
+static int from_loopback(request_rec *r)
 {
     return loopback_address(r->useragent_addr)
         && loopback_address(r->connection->client_addr) && !forwarded(r);
@@ -107,6 +107,11 @@ static int foreign_origin(request_rec *r)
                 || strcasecmp(uri.hostname, r->hostname) != 0));
 }
 
+int clb_is_local(request_rec *r)
+{
+    return from_loopback(r) && known_host(r) && !foreign_origin(r);
+}
+
 /* A form of a web page can send anything but this type without asking. */
 static int json_body(request_rec *r)
 {
@@ -124,8 +129,7 @@ static int anonymous_allowed(request_rec *r)
         return 1;
     case CLB_ANONYMOUS_LOOPBACK:
         return clb_keys_count(clb_server_conf(r->server)->keys) == 0
-            && clb_from_loopback(r) && known_host(r) && !foreign_origin(r)
-            && json_body(r);
+            && clb_is_local(r) && json_body(r);
     default:
         return 0;
     }

@@ -15,9 +15,10 @@ apr_status_t clb_identify(request_rec *r);
  *  otherwise. */
 int clb_may(request_rec *r, unsigned scope);
 
-/** 1 if the peer, as mod_remoteip sees it, is this machine itself and no proxy
- *  stands between. */
-int clb_from_loopback(request_rec *r);
+/** 1 if a program on this very machine asks: the peer, as mod_remoteip sees it,
+ *  is loopback, no proxy stands between, and it is not some other site's page
+ *  in a browser here. */
+int clb_is_local(request_rec *r);
 
 /** A number for fairness between clients: of the key, the user or the peer. */
 apr_uint64_t clb_fairness_key(request_rec *r);

@@ -65,10 +65,10 @@ static void add_details(request_rec *r, const clb_run_t *run,
                      - run->table.shared->heartbeat)));
 }
 
-/* Admins by key; anybody on this machine where no keys exist is admin too. */
+/* Admins by key, and programs on this machine. */
 static int may_see_details(request_rec *r)
 {
-    return clb_from_loopback(r) || (clb_request(r)->secret != NULL
+    return clb_is_local(r) || (clb_request(r)->secret != NULL
                                     && clb_may(r, CLB_SCOPE_ADMIN));
 }
 

@@ -72,6 +72,22 @@ static clb_json_t *list_json(request_rec *r)
     return list;
 }
 
+/* A slash in a name came as %2F and was kept so (clb_request_slashes). */
+static const char *with_slashes(apr_pool_t *pool, const char *id)
+{
+    const char *at;
+    clb_buf_t name;
+
+    clb_buf_init(&name, pool, strlen(id));
+    while ((at = ap_strcasestr(id, "%2f")) != NULL) {
+        clb_buf_add(&name, id, (apr_size_t)(at - id));
+        clb_buf_puts(&name, "/");
+        id = at + 3;
+    }
+    clb_buf_puts(&name, id);
+    return name.data;
+}
+
 int clb_handle_models(request_rec *r, const char *id)
 {
     clb_error_t error = { CLB_SHUTTING_DOWN, "the server is not ready",
@@ -84,10 +100,8 @@ int clb_handle_models(request_rec *r, const char *id)
         return clb_reply_error(r, NULL, &error);
     }
     if (id != NULL) {
-        char *name = apr_pstrdup(r->pool, id);
+        const char *name = with_slashes(r->pool, id);
 
-        /* a slash in the name came as %2F and was kept so */
-        ap_unescape_url_keep2f(name, 1);
         backend = clb_backend_route(clb_run()->global->backends,
                                     clb_model_alias(r, name));
         if (backend == NULL) {

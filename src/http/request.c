@@ -202,6 +202,8 @@ static void allow_origin(request_rec *r)
         if (strcmp(allowed, "*") == 0 || strcasecmp(allowed, origin) == 0) {
             apr_table_setn(r->err_headers_out, "Access-Control-Allow-Origin",
                            origin);
+            apr_table_setn(r->err_headers_out, "Access-Control-Expose-Headers",
+                           "x-request-id, x-clibridge-ignored, retry-after");
             apr_table_mergen(r->err_headers_out, "Vary", "Origin");
             return;
         }

@@ -351,6 +351,15 @@ static void start_ahead(clb_keeper_t *keeper, clb_pool_t *pool)
     }
 }
 
+/* How long a process too many may stay. Where none is to stand ready, one that
+ * nobody took goes at once, unless it can serve again. */
+static apr_interval_time_t leisure(const clb_backend_t *backend)
+{
+    return backend->warm.mode == CLB_WARM_NONE
+           && !(backend->driver->traits(backend) & CLB_REUSE)
+         ? 0 : SURPLUS_AGE;
+}
+
 /* End one idle process that is too many or too old, and that nobody waits
  * for. */
 static void retire(clb_keeper_t *keeper, clb_pool_t *pool)
@@ -368,7 +377,7 @@ static void retire(clb_keeper_t *keeper, clb_pool_t *pool)
             continue;
         }
         if (keeper->draining || keeper->crowded
-            || (surplus > 0 && now - p->since > SURPLUS_AGE)
+            || (surplus > 0 && now - p->since > leisure(pool->backend))
             || now - p->born > pool->backend->warm.refresh) {
             ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, keeper->server,
                          "process %u (%s): retired", p->id,

@@ -340,6 +340,17 @@ sub kill9 {
 }
 
 # Ends everything and returns what was wrong.
+# Wait until no connection is left: event's main thread was seen to crash when
+# a stop met one that was closing.
+sub quiet {
+    my ($self) = @_;
+    my $port = sprintf '%04X', $self->{port};
+    $self->poll(sub {
+        !grep { /^ *\d+: \S+:$port \S+ (?!0A|06)/ }
+            map { split /\n/, slurp($_) } '/proc/net/tcp', '/proc/net/tcp6';
+    }, 1);
+}
+
 sub clear_away {
     my ($self) = @_;
     return if $self->{cleared}++;
@@ -347,6 +358,7 @@ sub clear_away {
     my @wrong;
 
     unless ($self->reap) {
+        $self->quiet;
         kill TERM => $self->{main_pid};
         unless ($self->poll(sub { $self->reap })) {
             push @wrong, "httpd was still there $limit s after SIGTERM";
