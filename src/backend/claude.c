@@ -239,8 +239,8 @@ static void delta(claude_t *state, const clb_json_t *event, clb_step_t *out)
 
 /* At its limit the CLI sends a second, hidden request ("Resume directly"), and
  * 2.1.329 does so after a refusal too: the answer ends here, and so does the
- * process. On a busy machine the keeper's signal came too late in one turn of
- * thirty; an interrupt takes the shorter way. */
+ * process. On a busy machine the keeper's signal can come too late (2 to 4 of
+ * 100 turns); an interrupt takes the shorter way. */
 static void cut(claude_t *state, clb_stop_e reason, clb_step_t *out)
 {
     clb_claude_interrupt(out);

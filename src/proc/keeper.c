@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -47,6 +48,10 @@ static void die(const clb_keeper_t *keeper, apr_status_t rv, const char *what)
     _exit(EXIT_CONFIG);
 }
 
+/* What the keeper has to do is little and must be done at once: ending a CLI
+ * before it asks its model again, above all. Only root can ask for that. */
+#define NICE (-10)
+
 /* initgroups first: setuid alone keeps root's supplementary groups. */
 static void drop_privileges(clb_keeper_t *keeper)
 {
@@ -55,6 +60,7 @@ static void drop_privileges(clb_keeper_t *keeper)
     if (geteuid() != 0) {
         return;
     }
+    setpriority(PRIO_PROCESS, 0, NICE);
     if (initgroups(global->user, global->gid) != 0
         || setgid(global->gid) != 0 || setuid(global->uid) != 0) {
         die(keeper, errno, "cannot become CLIBridgeUser");

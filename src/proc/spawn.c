@@ -50,6 +50,7 @@ static apr_status_t child_setup(void *data)
         signal(i, SIG_DFL);
     }
     setrlimit(RLIMIT_CORE, &no_core);
+    setpriority(PRIO_PROCESS, 0, 0);
     if (what->background) {
         sched_setscheduler(0, SCHED_BATCH, &param);
     }

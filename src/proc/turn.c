@@ -42,6 +42,7 @@ typedef struct run_t {
     int began;                   /* an event was passed on */
     int over;                    /* STOP or ERROR was passed on */
     clb_fate_e fate;
+    int released;                /* the process was given back */
 } run_t;
 
 static void pass(run_t *run, const clb_event_t *event)
@@ -95,28 +96,6 @@ static void write_files(run_t *run, const clb_step_t *step)
     }
 }
 
-static void step(run_t *run, clb_input_t *in)
-{
-    clb_step_t *out;
-    int i;
-
-    apr_pool_clear(run->event_pool);
-    out = clb_step_create(run->event_pool);
-    in->backend = run->backend;
-    in->chat = run->turn->chat;
-    run->driver->step(run->lease->state, in, out);
-    write_files(run, out);
-    clb_buf_add(&run->unsent, out->lines.data, out->lines.len);
-    run->close_stdin = run->close_stdin || out->close_stdin;
-    for (i = 0; i < out->events->nelts; i++) {
-        pass(run, &APR_ARRAY_IDX(out->events, i, clb_event_t));
-    }
-    if (out->fate != CLB_FATE_NONE) {
-        run->fate = out->fate;
-        run->over = 1;
-    }
-}
-
 static void write_some(run_t *run)
 {
     clb_lease_t *lease = run->lease;
@@ -141,6 +120,41 @@ static void write_some(run_t *run)
     if (run->close_stdin && lease->in >= 0) {
         close(lease->in);
         lease->in = -1;
+    }
+}
+
+static void let_go(run_t *run, clb_fate_e fate)
+{
+    if (!run->released) {
+        run->released = 1;
+        clb_lease_release(run->lease, fate, clb_line_pending(&run->lines) > 0);
+    }
+}
+
+static void step(run_t *run, clb_input_t *in)
+{
+    clb_step_t *out;
+    int i;
+
+    apr_pool_clear(run->event_pool);
+    out = clb_step_create(run->event_pool);
+    in->backend = run->backend;
+    in->chat = run->turn->chat;
+    run->driver->step(run->lease->state, in, out);
+    write_files(run, out);
+    clb_buf_add(&run->unsent, out->lines.data, out->lines.len);
+    run->close_stdin = run->close_stdin || out->close_stdin;
+    if (out->fate == CLB_FATE_KILL) {
+        /* before the client hears of it: it may be slow to listen */
+        write_some(run);
+        let_go(run, CLB_FATE_KILL);
+    }
+    for (i = 0; i < out->events->nelts; i++) {
+        pass(run, &APR_ARRAY_IDX(out->events, i, clb_event_t));
+    }
+    if (out->fate != CLB_FATE_NONE) {
+        run->fate = out->fate;
+        run->over = 1;
     }
 }
 
@@ -360,8 +374,7 @@ static void converse(run_t *run)
     step(run, &in);
     write_some(run);
     pump(run);
-    clb_lease_release(run->lease, fate_of(run),
-                      clb_line_pending(&run->lines) > 0);
+    let_go(run, fate_of(run));
 }
 
 /* Wait in the queue. @return 1 when a process was granted */

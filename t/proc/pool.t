@@ -143,7 +143,8 @@ subtest 'modes' => sub {
 subtest 'refresh' => sub {
     my $s = start(oneshot('fresh', 'CLIBridgeWarm periodic min=1 refresh=1'));
     health_is $s, 'fresh', idle => 1, name => 'one process';
-    my ($old) = $s->marked;
+    my $old;
+    $s->wait_for(sub { ($old) = $s->marked }, 'its program');
     ok $s->wait_for(sub { my @now = $s->marked; @now && $now[0] != $old },
                     'another'), 'is replaced when it is old';
     health_is $s, 'fresh', idle => 1, failures => 0, status => 'ok',
@@ -161,7 +162,11 @@ subtest 'reuse' => sub {
     my $processes = sub {
         my ($model) = @_;
         my $from = -s $s->path('logs/process.log') || 0;
-        answers $s, $model, "$model, turn $_" for 1 .. 6;
+        for (1 .. 6) {
+            answers $s, $model, "$model, turn $_";
+            # an answer may arrive before the process is given back
+            $s->wait_for(sub { !$s->backend_health($model)->{leased} }, 'it');
+        }
         my @lines;
         $s->wait_for(sub {
             @lines = split /\n/,
