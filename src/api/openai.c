@@ -359,7 +359,11 @@ void clb_openai_error_body(clb_buf_t *out, const clb_error_t *error)
 {
     const clb_error_info_t *info = clb_error_info(error->kind);
 
+    /* a message may quote a path or a program's words */
+    const char *message = clb_utf8_clean(out->pool, error->message,
+                                         strlen(error->message), NULL);
+
     clb_json_write(out, clb_json_pack(out->pool, "{s:{s:s, s:s, s:s?, s:s?}}",
-        "error", "message", error->message, "type", info->openai_type,
+        "error", "message", message, "type", info->openai_type,
         "param", error->param, "code", info->openai_code));
 }

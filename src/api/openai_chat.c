@@ -16,7 +16,6 @@ typedef struct place_t {
     clb_chat_t *chat;
     clb_error_t *error;
     apr_size_t message;
-    const char *role;
 } place_t;
 
 static apr_status_t bad(const place_t *at, clb_error_e kind, const char *path,
@@ -149,7 +148,7 @@ static apr_status_t take_messages(clb_chat_t *chat, const clb_json_t *body,
                                   clb_error_t *error)
 {
     const clb_json_t *messages = clb_json_get(body, "messages");
-    place_t at = { chat, error, 0, NULL };
+    place_t at = { chat, error, 0 };
     apr_status_t rv;
 
     if (!clb_json_is_array(messages) || clb_json_size(messages) == 0

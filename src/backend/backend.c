@@ -47,12 +47,6 @@ static int lists(const clb_backend_t *backend, const char *model,
     return 0;
 }
 
-int clb_backend_serves(const clb_backend_t *backend, const char *model)
-{
-    return backend->slots != 0
-        && (lists(backend, model, 0) || lists(backend, model, 1));
-}
-
 const clb_backend_t *clb_backend_route(const apr_array_header_t *backends,
                                        const char *model)
 {

@@ -60,9 +60,6 @@ typedef struct clb_backend_t {
     int id;                       /**< its place in the shared table */
 } clb_backend_t;
 
-/** 1 if @a model is one of the backend's names (exact) or patterns (* ?). */
-int clb_backend_serves(const clb_backend_t *backend, const char *model);
-
 /** 1 if @a model has a wildcard, so that it names no one model. */
 int clb_model_is_pattern(const char *model);
 

@@ -206,11 +206,6 @@ int clb_json_is_number(const clb_json_t *json)
     return json_is_number(raw(json));
 }
 
-int clb_json_is_integer(const clb_json_t *json)
-{
-    return json_is_integer(raw(json));
-}
-
 int clb_json_is_bool(const clb_json_t *json)
 {
     return json_is_boolean(raw(json));

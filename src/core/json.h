@@ -44,7 +44,6 @@ int clb_json_is_object(const clb_json_t *json);
 int clb_json_is_array(const clb_json_t *json);
 int clb_json_is_string(const clb_json_t *json);
 int clb_json_is_number(const clb_json_t *json);
-int clb_json_is_integer(const clb_json_t *json);
 int clb_json_is_bool(const clb_json_t *json);
 
 /** The text of a string, NULL for anything else. It has no NUL inside. */

@@ -205,14 +205,3 @@ apr_status_t clb_parse_size(apr_off_t *value, const char *text)
     *value = (apr_off_t)(n << shift);
     return APR_SUCCESS;
 }
-
-int clb_equal_secret(const void *a, const void *b, apr_size_t len)
-{
-    const unsigned char *x = a, *y = b;
-    unsigned char diff = 0;
-
-    while (len-- > 0) {
-        diff |= *x++ ^ *y++;
-    }
-    return diff == 0;
-}

@@ -59,8 +59,4 @@ apr_status_t clb_parse_int(apr_int64_t *value, const char *text,
  *  @return APR_SUCCESS or APR_EINVAL */
 apr_status_t clb_parse_size(apr_off_t *value, const char *text);
 
-/** Compare two secrets of @a len bytes in time that depends on len only.
- *  @return 1 if equal */
-int clb_equal_secret(const void *a, const void *b, apr_size_t len);
-
 #endif

@@ -223,7 +223,7 @@ static int check_authn(request_rec *r)
 static int pass_preflight(request_rec *r)
 {
     return r->method_number == M_OPTIONS && clb_request_is_ours(r)
-         ? OK : DECLINED;
+           && r->proxyreq == PROXYREQ_NONE ? OK : DECLINED;
 }
 
 static authz_status check_scope(request_rec *r, const char *line,

@@ -93,25 +93,16 @@ static apr_status_t read_all(request_rec *r, apr_off_t max, clb_buf_t *body,
     return APR_SUCCESS;
 }
 
-apr_status_t clb_body_read(request_rec *r, apr_off_t max, clb_json_t **json,
-                           clb_error_t *error)
+static apr_status_t parse(request_rec *r, const clb_buf_t *body,
+                          clb_json_t **json, clb_error_t *error)
 {
     const char *why;
-    clb_buf_t body;
-    apr_status_t rv;
 
-    if ((rv = check_length(r, max, error)) != APR_SUCCESS) {
-        return rv;
-    }
-    clb_buf_init(&body, r->pool, HUGE_STRING_LEN);
-    if ((rv = read_all(r, max, &body, error)) != APR_SUCCESS) {
-        return rv;
-    }
-    if (body.len == 0) {
+    if (body->len == 0) {
         return clb_error_set(error, r->pool, CLB_BAD_REQUEST, NULL,
                              "the request has no body");
     }
-    if (clb_json_parse(json, body.data, body.len, CLB_JSON_STRICT, &why,
+    if (clb_json_parse(json, body->data, body->len, CLB_JSON_STRICT, &why,
                        r->pool) != APR_SUCCESS) {
         return clb_error_set(error, r->pool, CLB_BAD_REQUEST, NULL,
                              "the body is not valid JSON: %s", why);
@@ -119,4 +110,25 @@ apr_status_t clb_body_read(request_rec *r, apr_off_t max, clb_json_t **json,
     return clb_json_is_object(*json) ? APR_SUCCESS
          : clb_error_set(error, r->pool, CLB_BAD_REQUEST, NULL,
                          "the body must be a JSON object");
+}
+
+apr_status_t clb_body_read(request_rec *r, apr_off_t max, clb_json_t **json,
+                           clb_error_t *error)
+{
+    apr_pool_t *pool;
+    clb_buf_t body;
+    apr_status_t rv;
+
+    if ((rv = check_length(r, max, error)) != APR_SUCCESS) {
+        return rv;
+    }
+    /* the text is not needed for as long as the turn takes */
+    apr_pool_create(&pool, r->pool);
+    clb_buf_init(&body, pool, HUGE_STRING_LEN);
+    rv = read_all(r, max, &body, error);
+    if (rv == APR_SUCCESS) {
+        rv = parse(r, &body, json, error);
+    }
+    apr_pool_destroy(pool);
+    return rv;
 }

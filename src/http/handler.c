@@ -207,7 +207,7 @@ static void fill(clb_turn_t *turn, const job_t *job, clb_stream_t *stream)
 int clb_handle_turn(request_rec *r)
 {
     job_t job = { .r = r, .conf = clb_dir_conf(r),
-                  .route = clb_route(r->uri, r->pool) };
+                  .route = clb_request_route(r) };
     clb_stream_t *stream;
     clb_turn_t turn = { 0 };
 
@@ -218,6 +218,7 @@ int clb_handle_turn(request_rec *r)
     fill(&turn, &job, stream);
     clb_client_patience(r, job.conf.write);
     clb_turn_run(&turn);
+    clb_stream_end(stream);
     clb_client_patience(r, -1);
     return finish(&job, &turn, stream);
 }
@@ -274,11 +275,10 @@ int clb_handler(request_rec *r)
     if (!clb_request_is_ours(r)) {
         return DECLINED;
     }
-    route = clb_route(r->uri, r->pool);
+    route = clb_request_route(r);
     if (route.kind == CLB_ROUTE_NONE) {
         return refuse(r, &route, CLB_NOT_FOUND, apr_psprintf(r->pool,
-                      "there is no '%s %s' here", r->method,
-                      ap_escape_html(r->pool, r->uri)));
+                      "there is no '%s %s' here", r->method, r->uri));
     }
     if (r->method_number == M_OPTIONS) {
         return preflight(r, &route);

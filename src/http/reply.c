@@ -16,7 +16,7 @@ static const clb_dialect_t *dialect_of(request_rec *r,
                                        const clb_dialect_t *dialect)
 {
     if (dialect == NULL) {
-        dialect = clb_route(r->uri, r->pool).dialect;
+        dialect = clb_request_route(r).dialect;
     }
     return dialect != NULL ? dialect : &clb_openai_chat;
 }

@@ -54,14 +54,23 @@ static const char *configured_handler(request_rec *r)
     return why == NULL ? name : NULL;
 }
 
-int clb_request_is_ours(request_rec *r)
+static int has_handler(request_rec *r)
 {
     const char *name = r->handler != NULL ? r->handler
                                           : configured_handler(r);
 
-    return (name != NULL && strcmp(name, HANDLER) == 0)
-        || (clb_server_conf(r->server)->enabled == 1
-            && clb_route_at_root(r->uri));
+    return name != NULL && strcmp(name, HANDLER) == 0;
+}
+
+int clb_request_is_ours(request_rec *r)
+{
+    return has_handler(r) || (clb_server_conf(r->server)->enabled == 1
+                              && clb_route_at_root(r->uri));
+}
+
+clb_route_t clb_request_route(request_rec *r)
+{
+    return clb_route(r->uri, !clb_request(r)->handled, r->pool);
 }
 
 static const char *unique_id(apr_pool_t *pool)
@@ -148,19 +157,22 @@ static const char *presented_key(request_rec *r)
     return query;
 }
 
-/* Known to be on one of our paths: the client learns the request's id, and no
- * ErrorDocument leads away from JSON. */
+/* Known to be on one of our paths: the key goes before any log sees it, the
+ * client learns the request's id, and no ErrorDocument leads away from JSON. */
 static void adopt(request_rec *r)
 {
     clb_request_t *req = clb_request(r);
     apr_size_t i;
 
+    req->handled = has_handler(r);
     if (req->adopted) {
         return;
     }
     req->adopted = 1;
-    if (req->id == NULL) {
-        req->id = apr_pstrcat(r->pool, "req_", unique_id(r->pool), NULL);
+    req->id = apr_pstrcat(r->pool, "req_", unique_id(r->pool), NULL);
+    req->secret = presented_key(r);
+    if (req->secret == NULL && r->prev != NULL) {
+        req->secret = clb_request(r->prev)->secret;
     }
     apr_table_setn(r->err_headers_out, "x-request-id", req->id);
     apr_table_setn(r->notes, "clibridge-request-id", req->id);
@@ -171,18 +183,7 @@ static void adopt(request_rec *r)
 
 int clb_request_arrive(request_rec *r)
 {
-    clb_request_t *req;
-
-    /* the Location is not known yet, so a key is cut off wherever a route of
-     * ours may be */
-    if (r->uri == NULL || (!clb_request_is_ours(r)
-        && clb_route(r->uri, r->pool).kind == CLB_ROUTE_NONE)) {
-        return DECLINED;
-    }
-    req = clb_request(r);
-    req->id = apr_pstrcat(r->pool, "req_", unique_id(r->pool), NULL);
-    req->secret = presented_key(r);
-    if (clb_request_is_ours(r)) {
+    if (r->uri != NULL && clb_request_is_ours(r)) {
         adopt(r);
     }
     return DECLINED;

@@ -12,6 +12,7 @@ typedef struct clb_request_t {
     const char *id;              /**< x-request-id */
     const char *secret;          /**< the key as presented, or NULL */
     int adopted;                 /**< it is on one of our paths */
+    int handled;                 /**< by SetHandler, not by CLIBridge On */
     int identified;              /**< clb_identify() ran */
     const clb_key_t *key;        /**< whose it is; NULL = nobody's */
     int anonymous;               /**< allowed without a key */
@@ -24,6 +25,9 @@ clb_request_t *clb_request(request_rec *r);
 /** 1 if @a r is on a path this module answers: by `SetHandler clibridge`, or
  *  below /v1, /v1beta and /health where `CLIBridge On`. */
 int clb_request_is_ours(request_rec *r);
+
+/** The route of @a r, which is ours. */
+clb_route_t clb_request_route(request_rec *r);
 
 /** Hook, first of post_read_request: an id, and the key out of the request
  *  line before any log sees it. */

@@ -40,22 +40,37 @@ static int ends_with(const char *path, const char *end)
     return have >= want && strcmp(path + have - want, end) == 0;
 }
 
-clb_route_t clb_route(const char *path, apr_pool_t *pool)
+/* What follows the version, or the very path of /health. At the root nothing
+ * may stand before: what is written in <Location /v1> holds for all of the
+ * API. @return NULL if @a path is no such one */
+static const char *anchored(const char *path)
+{
+    if (strcmp(path, "/health") == 0) {
+        return path;
+    }
+    return strncmp(path, "/v1/", 4) == 0 ? path + 3 : NULL;
+}
+
+clb_route_t clb_route(const char *path, int at_root, apr_pool_t *pool)
 {
     clb_route_t none = { CLB_ROUTE_NONE, M_GET, NULL, NULL }, route = none;
     const char *model;
     apr_size_t i;
 
     path = normal(path, pool);
+    if (at_root && (path = anchored(path)) == NULL) {
+        return none;
+    }
     model = strstr(path, "/models/");
-    if (model != NULL) {
+    if (model != NULL && (!at_root || model == path)) {
         route.kind = CLB_ROUTE_MODEL;
         route.rest = model + strlen("/models/");
         return route;
     }
     /* the table has the longer one of two ends first */
     for (i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
-        if (ends_with(path, routes[i].path)) {
+        if (at_root ? strcmp(path, routes[i].path) == 0
+                    : ends_with(path, routes[i].path)) {
             return routes[i].route;
         }
     }

@@ -22,11 +22,13 @@ typedef struct clb_route_t {
 } clb_route_t;
 
 /**
- * The route of a path: the longest known end of it, so that a Location may
- * put anything before. Slashes are merged and one at the end is dropped.
- * @param path the decoded path; @a route->rest is in @a pool
+ * The route of a path. Slashes are merged and one at the end is dropped.
+ * @param path the decoded path; route.rest is in @a pool
+ * @param at_root the path must be /health or a route below /v1; otherwise the
+ *        longest known end of it counts, so that a Location may put anything
+ *        before
  */
-clb_route_t clb_route(const char *path, apr_pool_t *pool);
+clb_route_t clb_route(const char *path, int at_root, apr_pool_t *pool);
 
 /** 1 if @a path begins as the API does at the root of a virtual host. */
 int clb_route_at_root(const char *path);

@@ -82,10 +82,19 @@ static apr_status_t gather(clb_stream_t *stream, const clb_event_t *event)
     }
     else {
         reply->stop = event->u.stop;
+        stream->whole = 1;
+    }
+    return APR_SUCCESS;
+}
+
+void clb_stream_end(clb_stream_t *stream)
+{
+    clb_reply_t *reply = stream->reply;
+
+    if (stream->whole) {
         stream->dialect->whole(reply);
         clb_reply_json(stream->r, HTTP_OK, reply->out.data, reply->out.len);
     }
-    return APR_SUCCESS;
 }
 
 static apr_status_t fail(clb_stream_t *stream, const clb_error_t *error)

@@ -16,6 +16,7 @@ typedef struct clb_stream_t {
     apr_bucket_brigade *bb;
     int begun;                   /**< headers are out */
     apr_time_t first;            /**< when the first words came; 0 = not yet */
+    int whole;                   /**< the answer is complete, not yet sent */
     clb_error_e error;           /**< what the turn ended with */
 } clb_stream_t;
 
@@ -28,5 +29,9 @@ apr_status_t clb_stream_event(void *stream, const clb_event_t *event);
 
 /** A sign of life; nothing for an answer that is not streamed. */
 apr_status_t clb_stream_tick(void *stream);
+
+/** After the turn: send an answer that was not streamed. The slot is free by
+ *  then, so a client that is slow to read holds nobody up. */
+void clb_stream_end(clb_stream_t *stream);
 
 #endif

@@ -89,26 +89,27 @@ static void announced(clb_keeper_t *keeper, const clb_msg_t *msg, int fd)
 int clb_hold_accept(clb_keeper_t *keeper)
 {
     int fds[CLB_WIRE_FDS], nfds;
+    int rounds = 256;   /* others want the keeper, too */
     apr_status_t rv;
     clb_msg_t msg;
 
-    while ((rv = clb_wire_recv(keeper->doorbell, &msg, fds, &nfds))
-           != APR_EOF) {
+    while (rounds-- > 0) {
+        rv = clb_wire_recv(keeper->doorbell, &msg, fds, &nfds);
         if (rv == APR_SUCCESS && nfds == 1) {
             announced(keeper, &msg, fds[0]);
             continue;
         }
-        while (rv == APR_SUCCESS && nfds > 0) {
+        while (nfds > 0) {
             close(fds[--nfds]);
         }
-        if (APR_STATUS_IS_EAGAIN(rv)) {
-            return 1;
-        }
-        if (rv != APR_SUCCESS && rv != APR_EINVAL) {
+        if (rv == APR_EOF) {
             return 0;
         }
+        if (rv != APR_SUCCESS && rv != APR_EINVAL) {
+            return 1;
+        }
     }
-    return 0;
+    return 1;
 }
 
 static void admit(clb_keeper_t *keeper)
@@ -196,8 +197,8 @@ void clb_hold_refuse(clb_keeper_t *keeper, const clb_pool_t *pool)
 
     APR_RING_FOREACH_SAFE(hold, next, &keeper->holds, clb_hold_t, link) {
         if (hold->admitted && hold->process == NULL && hold->pool == pool) {
-            refuse(keeper, hold, pool->why_kind, pool->why,
-                   pool->next_start - apr_time_now());
+            refuse(keeper, hold, pool->why_kind, pool->why, pool->blocked ? 0
+                   : pool->next_start - apr_time_now());
         }
     }
 }

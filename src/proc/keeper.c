@@ -27,9 +27,6 @@
 
 APLOG_USE_MODULE(clibridge);
 
-/* The exit status that says: trying again will not help. */
-#define EXIT_CONFIG 254
-
 #define SWEEP_INTERVAL apr_time_from_sec(5)
 
 /* Between two starts ahead when no process says that it is ready. */
@@ -45,12 +42,15 @@ static void die(const clb_keeper_t *keeper, apr_status_t rv, const char *what)
 {
     ap_log_error(APLOG_MARK, APLOG_CRIT, rv, keeper->server, "keeper: %s",
                  what);
-    _exit(EXIT_CONFIG);
+    _exit(CLB_KEEPER_GAVE_UP);
 }
 
 /* What the keeper has to do is little and must be done at once: ending a CLI
  * before it asks its model again, above all. Only root can ask for that. */
 #define NICE (-10)
+
+/* Descriptors wanted. */
+#define FILES 8192
 
 /* initgroups first: setuid alone keeps root's supplementary groups. */
 static void drop_privileges(clb_keeper_t *keeper)
@@ -86,6 +86,17 @@ static void load_variables(clb_keeper_t *keeper)
                          "backend %s: CLIBridgeEnvFile cannot be read: %s",
                          b->name, bad);
         }
+    }
+}
+
+/* Each CLI takes three descriptors, each lease one. */
+static void raise_limits(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < FILES) {
+        files.rlim_cur = files.rlim_max < FILES ? files.rlim_max : FILES;
+        setrlimit(RLIMIT_NOFILE, &files);
     }
 }
 
@@ -155,8 +166,11 @@ static void make_run_dir(clb_keeper_t *keeper)
 
 static int alive(apr_int32_t pid, apr_uint64_t born)
 {
-    return kill(pid, 0) == 0 || errno != ESRCH
-         ? born == 0 || clb_born(pid) == born : 0;
+    apr_uint64_t now = clb_born(pid);
+
+    /* 0: /proc may hide other users' processes (hidepid) */
+    return (kill(pid, 0) == 0 || errno != ESRCH)
+        && (born == 0 || now == 0 || now == born);
 }
 
 static void measure(clb_keeper_t *keeper)
@@ -167,6 +181,8 @@ static void measure(clb_keeper_t *keeper)
     if (keeper->global->memory == 0) {
         return;
     }
+    /* what one took is what the next may take, for a while */
+    keeper->largest -= keeper->largest / 8;
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
         apr_off_t size = clb_memory_of(p->pid);
 
@@ -203,7 +219,7 @@ static void sweep(clb_keeper_t *keeper)
  * request may quote it, so that is for trace only. */
 static void log_stderr(clb_keeper_t *keeper, const clb_process_t *process)
 {
-    int level = process->turns > 0 ? APLOG_TRACE1 : APLOG_ERR;
+    int level = process->turns > 0 ? APLOG_TRACE8 : APLOG_ERR;
 
     if (process->ring_len > 0) {
         ap_log_error(APLOG_MARK, level, 0, keeper->server,
@@ -287,13 +303,13 @@ static void reap(clb_keeper_t *keeper)
         if (process != NULL) {
             clb_kill_group(process->pid, SIGKILL);
         }
+        died = 1;
         if (waitpid(info.si_pid, &status, 0) == info.si_pid
             && process != NULL) {
             process->exited = 1;
             process->status = WIFSIGNALED(status) ? -WTERMSIG(status)
                                                   : WEXITSTATUS(status);
             gone(keeper, process);
-            died = 1;
         }
     }
     if (died) {
@@ -318,6 +334,24 @@ static void handle_signals(clb_keeper_t *keeper)
     }
 }
 
+/* It said that its turn is over. What it said beyond that would be taken for
+ * the next client's answer. */
+static void settled(clb_keeper_t *keeper, clb_process_t *process,
+                    apr_status_t rv, const clb_step_t *step)
+{
+    if (rv != APR_SUCCESS) {
+        clb_process_end(process, 1);
+    }
+    else if (step != NULL && step->fate == CLB_FATE_CLEAN) {
+        if (clb_line_pending(&process->lines) > 0) {
+            clb_process_end(process, 0);
+        }
+        else {
+            clb_process_enter(process, CLB_IDLE, 0);
+        }
+    }
+}
+
 /* A line came, or the end, on the stdout of a process nobody leases. */
 static void hear(clb_keeper_t *keeper, clb_process_t *process)
 {
@@ -332,16 +366,14 @@ static void hear(clb_keeper_t *keeper, clb_process_t *process)
         /* most likely its exit is on its way and will say more */
         clb_process_hang_up(process);
     }
+    else if (was == CLB_SETTLING) {
+        settled(keeper, process, rv, step);
+    }
     else if (rv != APR_SUCCESS || was == CLB_IDLE) {
         clb_warm_failed(keeper, process, apr_pstrcat(keeper->tmp,
                         process->backend->name, was == CLB_IDLE
                         ? " spoke while idle" : " sent an endless line",
                         NULL));
-    }
-    else if (was == CLB_SETTLING) {
-        if (step != NULL && step->fate == CLB_FATE_CLEAN) {
-            clb_process_enter(process, CLB_IDLE, 0);
-        }
     }
     else if (step != NULL && step->ready) {
         clb_process_enter(process, CLB_IDLE, 0);
@@ -556,6 +588,7 @@ void clb_keeper_main(server_rec *server, const clb_global_t *global,
     APR_RING_INIT(&keeper->spare, clb_hold_t, link);
     ap_close_listeners();
     load_variables(keeper);
+    raise_limits();
     keeper->oom = clb_oom_open(&keeper->oom_score);
     drop_privileges(keeper);
     tie_to_parent(parent);

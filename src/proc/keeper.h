@@ -9,6 +9,9 @@
 
 #include <httpd.h>
 
+/** The exit status of a keeper that says: trying again will not help. */
+#define CLB_KEEPER_GAVE_UP 254
+
 /**
  * The keeper: the one process that starts, warms, hands out, settles and ends
  * CLIs. Single-threaded; one per configuration generation. What follows is
@@ -23,6 +26,7 @@ typedef struct clb_pool_t {
     const clb_account_t *account;
     int index;                   /**< of the backend in the configuration */
     const char *home;
+    int blocked;                 /**< must not be started at all */
     int failures;                /**< starts failed in a row */
     apr_time_t next_start;       /**< not before: back-off */
     clb_error_e why_kind;        /**< of the last failure */

@@ -120,7 +120,12 @@ apr_status_t clb_lease_answer(clb_lease_t *lease, clb_error_t *error)
         error->retry_after = msg.u.refused.retry_after;
         return APR_EGENERAL;
     }
+    while (nfds > 0) {
+        close(fds[--nfds]);
+    }
     shut(&lease->fd);
+    /* a keeper in trouble is not helped by knocks without pause */
+    apr_sleep(apr_time_from_msec(20));
     if (clb_slot_state(&lease->run->table, &lease->claim, NULL)
         != CLB_ROW_FREE && knock(lease) == APR_SUCCESS) {
         return APR_EAGAIN;

@@ -219,6 +219,7 @@ apr_status_t clb_process_start(clb_process_t **out,
         what.env = unique(environment(process, account, home));
         what.cwd = apr_pstrcat(pool, process->dir, "/w", NULL);
         what.background = background;
+        what.keeper = getpid();
         rv = clb_spawn(&what, &child, pool);
     }
     if (rv != APR_SUCCESS) {
@@ -242,20 +243,6 @@ void clb_process_enter(clb_process_t *process, clb_state_e state,
     process->state = state;
     process->since = apr_time_now();
     process->deadline = limit > 0 ? process->since + limit : 0;
-}
-
-const char *clb_state_name(clb_state_e state)
-{
-    static const char *const names[] = {
-        "starting", "warming", "idle", "leased", "settling", "dying"
-    };
-
-    return names[state];
-}
-
-int clb_process_gone(const clb_process_t *process)
-{
-    return process->exited;
 }
 
 static void shut(int *fd)
@@ -381,9 +368,10 @@ apr_status_t clb_process_read(clb_process_t *process, clb_step_t **step)
     apr_size_t room;
     char *data;
     ssize_t n;
+    int rounds = 64;    /* whoever never stops must not keep the keeper */
 
     *step = NULL;
-    for (;;) {
+    while (rounds-- > 0) {
         if ((rv = clb_line_space(&process->lines, &data, &room))
             != APR_SUCCESS) {
             return rv;
@@ -400,6 +388,7 @@ apr_status_t clb_process_read(clb_process_t *process, clb_step_t **step)
             return APR_SUCCESS;
         }
     }
+    return APR_SUCCESS;
 }
 
 void clb_process_return(clb_process_t *process, const unsigned char *state,

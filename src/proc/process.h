@@ -81,12 +81,6 @@ apr_status_t clb_process_start(clb_process_t **process,
 void clb_process_enter(clb_process_t *process, clb_state_e state,
                        apr_interval_time_t limit);
 
-/** The name of @a state. */
-const char *clb_state_name(clb_state_e state);
-
-/** 1 once nothing more can come from it: reaped. */
-int clb_process_gone(const clb_process_t *process);
-
 /**
  * Tell the process group to end: SIGTERM, and SIGKILL 200 ms later by the
  * keeper's timer; at once if @a hard. Our ends of its pipes are closed.

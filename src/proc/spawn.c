@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 /* Slack for a reader that is slow: a CLI that blocks on stdout stops reading
- * from its upstream. */
+ * from its upstream. Only there: a user may have 64 MiB in all pipes. */
 #define PIPE_SIZE (1024 * 1024)
 
 /*
@@ -43,6 +43,9 @@ static apr_status_t child_setup(void *data)
 
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != what->keeper) {
+        _exit(1);       /* it died before it could be heard of */
+    }
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -68,7 +71,7 @@ static void exec_failed(apr_pool_t *pool, apr_status_t rv, const char *text)
 
 /* The descriptor as the caller's own: APR would close its copy again when the
  * pool goes, whoever has the number by then. */
-static int take(apr_file_t *file)
+static int take(apr_file_t *file, int pipe_size)
 {
     apr_os_file_t of;
     int fd;
@@ -77,7 +80,9 @@ static int take(apr_file_t *file)
     fd = fcntl(of, F_DUPFD_CLOEXEC, 3);
     apr_file_close(file);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE);
+    if (pipe_size > 0) {
+        fcntl(fd, F_SETPIPE_SZ, pipe_size);
+    }
     return fd;
 }
 
@@ -118,9 +123,13 @@ apr_status_t clb_spawn(const clb_spawn_t *what, clb_child_t *child,
         return rv;
     }
     child->pid = proc.pid;
-    child->in = take(proc.in);
-    child->out = take(proc.out);
-    child->err = take(proc.err);
+    child->in = take(proc.in, 0);
+    child->out = take(proc.out, PIPE_SIZE);
+    child->err = take(proc.err, 0);
+    if (child->in < 0 || child->out < 0 || child->err < 0) {
+        /* closing the others is the caller's, as ever */
+        clb_kill_group(proc.pid, SIGKILL);
+    }
     return APR_SUCCESS;
 }
 
@@ -235,7 +244,19 @@ static int remove_one(const char *path, const struct stat *st, int kind,
     return 0;
 }
 
+/* What is in a directory can be removed only by who may write to it; some
+ * tools make theirs read-only. */
+static int open_one(const char *path, const struct stat *st, int kind,
+                    struct FTW *ftw)
+{
+    if (kind == FTW_D || kind == FTW_DNR) {
+        chmod(path, 0700);
+    }
+    return 0;
+}
+
 void clb_remove_tree(const char *path)
 {
+    nftw(path, open_one, 8, FTW_PHYS);
     nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }

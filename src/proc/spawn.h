@@ -12,6 +12,7 @@ typedef struct clb_spawn_t {
     const char *const *env;    /**< NAME=value, NULL-terminated */
     const char *cwd;
     int background;            /**< yield to processes that serve a turn */
+    pid_t keeper;              /**< who starts it */
 } clb_spawn_t;
 
 /** What was started: leader of its own process group. */

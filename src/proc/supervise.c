@@ -17,10 +17,12 @@
 #include <apr_strings.h>
 #include <apr_thread_proc.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <http_core.h>
 #include <http_log.h>
 #include <mpm_common.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,7 +32,6 @@ APLOG_USE_MODULE(clibridge);
 
 #define RETAINED "mod_clibridge"
 #define MUTEX_NAME "clibridge-slots"
-#define EXIT_CONFIG 254
 #define OLD_MAX 32
 
 /* A keeper writes its heartbeat every second. */
@@ -54,6 +55,7 @@ typedef struct ward_t {
     apr_proc_t proc;
     int doorbell[2];             /* workers' end, keeper's end */
     int alive;                   /* not reaped yet */
+    int retry;                   /* it could not be forked */
     apr_time_t started;
     int failures;
 } ward_t;
@@ -129,6 +131,19 @@ static int foreign(const char *dir, uid_t uid)
     return lstat(dir, &st) == 0 && st.st_uid != uid;
 }
 
+static apr_status_t own(const clb_global_t *global)
+{
+    int fd = open(global->state_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW
+                  | O_CLOEXEC);
+    apr_status_t rv = fd >= 0 && fchown(fd, global->uid, global->gid) == 0
+                    ? APR_SUCCESS : errno;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return rv;
+}
+
 /* The state directory belongs to whoever runs the CLIs. What another user left
  * of requests goes; the homes hold logins, so they are for the operator. */
 static apr_status_t make_state_dir(server_rec *server,
@@ -144,15 +159,20 @@ static apr_status_t make_state_dir(server_rec *server,
         return rv;
     }
     if (foreign(run, global->uid)) {
-        clb_remove_tree(run);
+        /* not removed by root: its owner could lead root elsewhere meanwhile */
+        const char *away = apr_psprintf(pool, "%s.%" APR_TIME_T_FMT, run,
+                                        apr_time_sec(apr_time_now()));
+
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, server, "CLIBridgeStateDir:"
+                     " %s was another user's; type: rm -r %s", run, away);
+        rename(run, away);
     }
     if (foreign(home, global->uid)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, server, "CLIBridgeStateDir: %s "
                      "is another user's; type: chown -R %s %s", home,
                      global->user, home);
     }
-    return chown(global->state_dir, global->uid, global->gid) == 0
-         ? APR_SUCCESS : errno;
+    return own(global);
 }
 
 static void shut_doorbell(ward_t *ward)
@@ -191,8 +211,10 @@ static void start_keeper(ward_t *ward, int delay)
     if (rv != APR_INPARENT) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, ward->server,
                      "keeper: cannot be forked");
+        ward->retry = 1;
         return;
     }
+    ward->retry = 0;
     ward->alive = 1;
     ward->started = apr_time_now();
     the_run->table.shared->heartbeat = ward->started
@@ -205,7 +227,7 @@ static void keeper_died(ward_t *ward, int status)
 {
     int delay, lived = (int)apr_time_sec(apr_time_now() - ward->started);
 
-    if (status == EXIT_CONFIG) {
+    if (status == CLB_KEEPER_GAVE_UP) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, ward->server,
                      "keeper: gave up; correct the configuration and restart");
         the_run->table.shared->heartbeat = 0;
@@ -351,6 +373,7 @@ apr_status_t clb_supervise_child(apr_pool_t *pchild)
         return APR_SUCCESS;
     }
     close(the_ward->doorbell[1]);
+    the_ward->doorbell[1] = -1;
     the_run->table.pid = getpid();
     the_run->table.born = clb_born(getpid());
     return apr_global_mutex_child_init(&the_run->table.mutex,
@@ -365,7 +388,11 @@ int clb_keeper_silent(const clb_run_t *run)
 
 void clb_supervise_watch(server_rec *server)
 {
-    if (the_ward != NULL && apr_time_now() - the_ward->started > HUNG
+    if (the_ward != NULL && the_ward->retry) {
+        start_keeper(the_ward, 0);
+    }
+    else if (the_ward != NULL && the_ward->alive
+        && apr_time_now() - the_ward->started > HUNG
         && apr_time_now() - the_run->table.shared->heartbeat > HUNG) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, server,
                      "keeper: pid %d hangs and is killed",

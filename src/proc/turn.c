@@ -36,6 +36,7 @@ typedef struct run_t {
     apr_time_t alive;            /* last output of the CLI */
     apr_time_t told;             /* last time the client got something */
     apr_time_t ended;            /* exit or end of stdout, 0 = neither */
+    int drained;                 /* the last read found nothing more */
     int eof;
     int exited;
     clb_msg_exited_t exit;
@@ -192,8 +193,9 @@ static int read_once(run_t *run)
         return 0;
     }
     n = read(run->lease->out, data, room);
+    run->drained = n < 0 && errno != EINTR;
     if (n < 0) {
-        return errno == EINTR;
+        return !run->drained;
     }
     run->alive = apr_time_now();
     if (n == 0) {
@@ -239,13 +241,15 @@ static void news(run_t *run)
 }
 
 /* The process ended: wait a little until both its exit and the end of its
- * stdout are known, then let the driver say what that means. */
+ * stdout are known, then let the driver say what that means. What it wrote
+ * before comes first, however slowly the client takes it. */
 static void check_end(run_t *run, apr_time_t now)
 {
     clb_input_t in = { .kind = CLB_IN_EXIT };
 
     if (run->ended == 0 || run->over
-        || (!(run->eof && run->exited) && now < run->ended + EXIT_WAIT)) {
+        || (!(run->eof && run->exited)
+            && (now < run->ended + EXIT_WAIT || !(run->eof || run->drained)))) {
         return;
     }
     in.status = run->exited ? run->exit.status : -999;
@@ -346,6 +350,19 @@ static void pump(run_t *run)
     }
 }
 
+/* Lines that were read but not needed any more may still tell the driver that
+ * the process is done. */
+static void hear_out(run_t *run)
+{
+    clb_input_t in = { .kind = CLB_IN_LINE };
+
+    while (run->fate == CLB_FATE_NONE
+           && !(run->driver->traits(run->backend) & CLB_RAW)
+           && clb_line_next(&run->lines, &in.data, &in.len) == APR_SUCCESS) {
+        step(run, &in);
+    }
+}
+
 /* What becomes of the process when the driver did not say. */
 static clb_fate_e fate_of(const run_t *run)
 {
@@ -374,6 +391,7 @@ static void converse(run_t *run)
     step(run, &in);
     write_some(run);
     pump(run);
+    hear_out(run);
     let_go(run, fate_of(run));
 }
 

@@ -62,6 +62,32 @@ static const char *home_of(clb_keeper_t *keeper, const clb_backend_t *backend,
     return home;
 }
 
+/* A CLI without the key that was meant for it would use whatever other login
+ * its home has. */
+static int lacks_variable(const apr_array_header_t *vars)
+{
+    int i;
+
+    for (i = 0; i < vars->nelts; i++) {
+        if (APR_ARRAY_IDX(vars, i, clb_var_t).value == NULL) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void check_variables(clb_pool_t *pool)
+{
+    if (lacks_variable(pool->backend->env)
+        || lacks_variable(pool->account->env)) {
+        pool->blocked = 1;
+        pool->why_kind = CLB_LOGIN_REQUIRED;
+        apr_snprintf(pool->why, sizeof(pool->why), "%s lacks a variable of "
+                     "its environment: its CLIBridgeEnvFile cannot be read",
+                     pool->backend->name);
+    }
+}
+
 void clb_warm_init(clb_keeper_t *keeper)
 {
     const apr_array_header_t *backends = keeper->global->backends;
@@ -83,6 +109,7 @@ void clb_warm_init(clb_keeper_t *keeper)
             pool->index = i;
             pool->home = home_of(keeper, backend, pool->account);
             pool->demand_at = apr_time_now();
+            check_variables(pool);
         }
     }
     keeper->filling = 1;
@@ -147,7 +174,7 @@ static int target(clb_keeper_t *keeper, clb_pool_t *pool)
 {
     const clb_warm_t *warm = &pool->backend->warm;
 
-    if (keeper->draining || pool->backend->slots == 0) {
+    if (keeper->draining || pool->blocked || pool->backend->slots == 0) {
         return 0;
     }
     switch (warm->mode) {
@@ -318,6 +345,10 @@ static void start_needed(clb_keeper_t *keeper, clb_pool_t *pool)
     int need = clb_hold_unserved(keeper, pool)
              - count(keeper, pool, CLB_STARTING, CLB_IDLE);
 
+    if (pool->blocked) {
+        clb_hold_refuse(keeper, pool);
+        return;
+    }
     if (need > 0 && pool->next_start > apr_time_now() && pool->failures > 0) {
         if (count(keeper, pool, CLB_STARTING, CLB_IDLE) == 0) {
             clb_hold_refuse(keeper, pool);

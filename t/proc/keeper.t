@@ -71,7 +71,9 @@ sub listening {
 sub gone {
     my ($s, @pids) = @_;
     return $s->poll(sub {
-        !grep { ((CLB::Server::stat_of($_) || {})->{state} // 'Z') ne 'Z' } @pids;
+        !grep {
+            ((CLB::Server::stat_of($_) || {})->{state} // 'Z') ne 'Z'
+        } @pids;
     }, 2);
 }
 
