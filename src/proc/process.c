@@ -37,7 +37,7 @@ static void set(apr_array_header_t *env, const char *name, const char *value)
                                                     value, NULL);
 }
 
-/* The content of a file a variable is read from, without its line end. */
+/* The first line of a file a variable is read from; NULL if there is none. */
 static const char *content(const char *path, apr_pool_t *pool)
 {
     char text[8192];
@@ -51,7 +51,7 @@ static const char *content(const char *path, apr_pool_t *pool)
     apr_file_close(file);
     text[len] = '\0';
     text[strcspn(text, "\r\n")] = '\0';
-    return apr_pstrdup(pool, text);
+    return *text != '\0' ? apr_pstrdup(pool, text) : NULL;
 }
 
 const char *clb_vars_load(const apr_array_header_t *vars, apr_pool_t *pool)

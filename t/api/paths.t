@@ -279,4 +279,23 @@ is_deeply(cors($s->chat('x', model => 'echo', -key => $key, -headers => {
           'another page cannot read it');
 $s->stop;
 
+# --- at the root ----------------------------------------------------------
+
+$s = CLB::Server->start(config => <<"EOT");
+$backends
+<Location /v1>
+    CLIBridgeAnonymous off
+</Location>
+EOT
+is(text_at($_), '404 not_found', "$_ leads around no Location")
+    for '/health/chat/completions', '/v1beta/chat/completions',
+        '/v1/x/chat/completions', '/health/v1/chat/completions';
+is(text_at('/v1/chat/completions'), '401 missing_api_key',
+   'what is said of /v1 holds for the API');
+$s->get("$_?key=mine&a=b") for '/shop/models/5', '/shop/health', '/v1/models';
+like($s->access_log, qr{$_\?key=mine&a=b}, "the query of $_ is its own")
+    for '/shop/models/5', '/shop/health';
+unlike($s->access_log, qr{/v1/models\?key=}, 'that of the API is a key');
+$s->stop;
+
 done_testing;
