@@ -15,8 +15,8 @@
 /**
  * The keeper: the one process that starts, warms, hands out, settles and ends
  * CLIs. Single-threaded; one per configuration generation. What follows is
- * shared by its three files: keeper.c (the loop), warm.c (pools) and hold.c
- * (its side of the leases).
+ * shared by its files: enter.c (how it comes to be), keeper.c (the loop),
+ * warm.c (pools) and hold.c (its side of the leases).
  */
 
 /** Processes of one backend under one account, ready before they are asked
@@ -81,6 +81,12 @@ void clb_keeper_main(server_rec *server, const clb_global_t *global,
                      clb_table_t *table, apr_uint32_t generation,
                      int doorbell, int delay, apr_pool_t *pool)
                      __attribute__((noreturn));
+
+/* --- enter.c --- */
+
+/** Turn a fork of httpd's parent into a keeper, after @a delay seconds. Ends
+ *  the process with CLB_KEEPER_GAVE_UP where that cannot be done. */
+void clb_keeper_enter(clb_keeper_t *keeper, int delay);
 
 /* --- warm.c --- */
 

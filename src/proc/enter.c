@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a fork of httpd's parent to a keeper: what it must let go of, the user
+ * it becomes, its signals (a descriptor, no handlers) and its directory. The
+ * order matters: first what only root may do.
+ */
+#include "keeper.h"
+
+#include "spawn.h"
+
+#include <ap_listen.h>
+#include <apr_strings.h>
+#include <errno.h>
+#include <grp.h>
+#include <http_log.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+APLOG_USE_MODULE(clibridge);
+
+static void die(const clb_keeper_t *keeper, apr_status_t rv, const char *what)
+{
+    ap_log_error(APLOG_MARK, APLOG_CRIT, rv, keeper->server, "keeper: %s",
+                 what);
+    _exit(CLB_KEEPER_GAVE_UP);
+}
+
+/* What the keeper has to do is little and must be done at once: ending a CLI
+ * before it asks its model again, above all. Only root can ask for that. */
+#define NICE (-10)
+
+/* Descriptors wanted. */
+#define FILES 8192
+
+/* initgroups first: setuid alone keeps root's supplementary groups. */
+static void drop_privileges(clb_keeper_t *keeper)
+{
+    const clb_global_t *global = keeper->global;
+
+    if (geteuid() != 0) {
+        return;
+    }
+    setpriority(PRIO_PROCESS, 0, NICE);
+    if (initgroups(global->user, global->gid) != 0
+        || setgid(global->gid) != 0 || setuid(global->uid) != 0) {
+        die(keeper, errno, "cannot become CLIBridgeUser");
+    }
+}
+
+static void load_variables(clb_keeper_t *keeper)
+{
+    const apr_array_header_t *backends = keeper->global->backends;
+    int i, j;
+
+    for (i = 0; i < backends->nelts; i++) {
+        const clb_backend_t *b = APR_ARRAY_IDX(backends, i, clb_backend_t *);
+        const char *bad = clb_vars_load(b->env, keeper->pool);
+
+        for (j = 0; j < b->accounts->nelts && bad == NULL; j++) {
+            bad = clb_vars_load(APR_ARRAY_IDX(b->accounts, j,
+                                              clb_account_t).env,
+                                keeper->pool);
+        }
+        if (bad != NULL) {
+            ap_log_error(APLOG_MARK, APLOG_ERR, 0, keeper->server,
+                         "backend %s: CLIBridgeEnvFile cannot be read: %s",
+                         b->name, bad);
+        }
+    }
+}
+
+/* Each CLI takes three descriptors, each lease one. */
+static void raise_limits(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < FILES) {
+        files.rlim_cur = files.rlim_max < FILES ? files.rlim_max : FILES;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+/* PR_SET_PDEATHSIG is cleared by setuid, so it comes after; a parent that died
+ * before it would never be noticed, so ask. */
+static void tie_to_parent(pid_t parent)
+{
+    prctl(PR_SET_NAME, "clb-keeper");
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) {
+        _exit(0);
+    }
+}
+
+static void take_signals(clb_keeper_t *keeper)
+{
+    static const int taken[] = { SIGCHLD, SIGTERM, SIGHUP, SIGUSR1 };
+    sigset_t set;
+    apr_size_t i;
+
+    sigemptyset(&set);
+    for (i = 0; i < sizeof(taken) / sizeof(*taken); i++) {
+        signal(taken[i], SIG_DFL);
+        sigaddset(&set, taken[i]);
+    }
+    /* a terminal's interrupt is for the parent, which then ends us */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGWINCH, SIG_IGN);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    keeper->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (keeper->signals < 0) {
+        die(keeper, errno, "signalfd");
+    }
+}
+
+/* Directories of keepers that are gone are swept: they hold requests. */
+static void make_run_dir(clb_keeper_t *keeper)
+{
+    const char *base = apr_pstrcat(keeper->pool, keeper->global->state_dir,
+                                   "/run", NULL);
+    apr_finfo_t entry;
+    apr_dir_t *dir;
+
+    apr_dir_make_recursive(base, APR_FPROT_UREAD | APR_FPROT_UWRITE
+                           | APR_FPROT_UEXECUTE, keeper->pool);
+    if (apr_dir_open(&dir, base, keeper->pool) == APR_SUCCESS) {
+        while (apr_dir_read(&entry, APR_FINFO_NAME, dir) == APR_SUCCESS) {
+            int pid = atoi(entry.name);
+
+            if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) {
+                clb_remove_tree(apr_pstrcat(keeper->pool, base, "/",
+                                            entry.name, NULL));
+            }
+        }
+        apr_dir_close(dir);
+    }
+    keeper->run_dir = apr_psprintf(keeper->pool, "%s/%d", base,
+                                   (int)getpid());
+    clb_remove_tree(keeper->run_dir);
+    if (mkdir(keeper->run_dir, 0700) != 0) {
+        die(keeper, errno, apr_pstrcat(keeper->pool, "CLIBridgeStateDir: "
+            "cannot make ", keeper->run_dir, NULL));
+    }
+}
+
+/* After a keeper that died soon. Any signal ends it, and is still there. */
+static void pause_before(const clb_keeper_t *keeper, int delay)
+{
+    struct pollfd set = { keeper->signals, POLLIN, 0 };
+
+    poll(&set, 1, delay * 1000);
+}
+
+void clb_keeper_enter(clb_keeper_t *keeper, int delay)
+{
+    pid_t parent = getppid();
+
+    ap_close_listeners();
+    load_variables(keeper);
+    raise_limits();
+    keeper->oom = clb_oom_open(&keeper->oom_score);
+    drop_privileges(keeper);
+    tie_to_parent(parent);
+    take_signals(keeper);
+    pause_before(keeper, delay);
+    umask(077);
+    make_run_dir(keeper);
+}
