@@ -333,6 +333,43 @@ const char *clb_openai_head(clb_reply_t *reply, const char *object)
     return head.data;
 }
 
+void clb_openai_chunk(clb_reply_t *reply, const char *lead, const char *text,
+                      apr_size_t len, const char *tail, const char *finish)
+{
+    clb_buf_t *out = &reply->out;
+
+    clb_sse_begin(out);
+    clb_buf_puts(out, reply->head);
+    clb_buf_puts(out, "{\"index\":0,");
+    clb_buf_puts(out, lead);
+    if (text != NULL) {
+        clb_json_quote(out, text, len);
+    }
+    clb_buf_puts(out, tail);
+    clb_buf_puts(out, ",\"logprobs\":null,\"finish_reason\":");
+    if (finish != NULL) {
+        clb_json_quote(out, finish, strlen(finish));
+    }
+    else {
+        clb_buf_puts(out, "null");
+    }
+    clb_buf_puts(out, reply->chat->include_usage ? "}],\"usage\":null}"
+                                                 : "}]}");
+    clb_sse_end(out);
+}
+
+void clb_openai_whole(clb_reply_t *reply, const char *object, const char *key,
+                      const clb_json_t *value)
+{
+    clb_json_write(&reply->out, clb_json_pack(reply->pool,
+        "{s:s, s:s, s:I, s:s, s:[{s:i, s:O, s:n, s:s}], s:O}",
+        "id", reply->id, "object", object,
+        "created", (long long)reply->created, "model", reply->chat->asked,
+        "choices", "index", 0, key, value, "logprobs",
+        "finish_reason", clb_openai_finish(reply->stop),
+        "usage", clb_openai_usage(reply)));
+}
+
 void clb_openai_end(clb_reply_t *reply)
 {
     if (reply->chat->include_usage) {

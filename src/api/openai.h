@@ -38,6 +38,17 @@ clb_json_t *clb_openai_usage(const clb_reply_t *reply);
 /** The start of every chunk up to the choices. */
 const char *clb_openai_head(clb_reply_t *reply, const char *object);
 
+/**
+ * Append a chunk with one choice: @a lead, @a text as a JSON string (none if
+ * NULL), @a tail, and why the answer ended (NULL = it goes on).
+ */
+void clb_openai_chunk(clb_reply_t *reply, const char *lead, const char *text,
+                      apr_size_t len, const char *tail, const char *finish);
+
+/** Append the whole answer with one choice, whose @a key is @a value. */
+void clb_openai_whole(clb_reply_t *reply, const char *object, const char *key,
+                      const clb_json_t *value);
+
 /** Append the chunk that carries usage alone, if asked for, and [DONE]. */
 void clb_openai_end(clb_reply_t *reply);
 

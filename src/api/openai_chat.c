@@ -4,8 +4,6 @@
  */
 #include "openai.h"
 
-#include "sse.h"
-
 #include <apr_strings.h>
 #include <string.h>
 
@@ -219,45 +217,33 @@ static apr_status_t parse(clb_chat_t *chat, const clb_json_t *body,
     return rv;
 }
 
-/* One chunk with the delta {@a key: @a text} (none if NULL). */
+/* One chunk whose delta is {@a key: @a text}. */
 static void chunk(clb_reply_t *reply, const char *key, const char *text,
-                  apr_size_t len, const char *finish)
+                  apr_size_t len)
 {
-    clb_buf_t *out = &reply->out;
-
-    clb_sse_begin(out);
-    clb_buf_puts(out, reply->head);
-    clb_buf_puts(out, "{\"index\":0,\"delta\":{");
-    if (key != NULL) {
-        clb_buf_puts(out, key);
-        clb_json_quote(out, text, len);
-    }
-    clb_buf_puts(out, "},\"logprobs\":null,\"finish_reason\":");
-    clb_buf_puts(out, finish);
-    clb_buf_puts(out, reply->chat->include_usage ? "}],\"usage\":null}"
-                                                 : "}]}");
-    clb_sse_end(out);
+    clb_openai_chunk(reply, key, text, len, "}", NULL);
 }
 
 static void begin(clb_reply_t *reply)
 {
     reply->head = clb_openai_head(reply, "chat.completion.chunk");
-    chunk(reply, "\"role\":\"assistant\",\"content\":", "", 0, "null");
+    chunk(reply, "\"delta\":{\"role\":\"assistant\",\"content\":", "", 0);
 }
 
 static void event(clb_reply_t *reply, const clb_event_t *ev)
 {
     switch (ev->kind) {
     case CLB_EV_TEXT:
-        chunk(reply, "\"content\":", ev->u.text.data, ev->u.text.len, "null");
+        chunk(reply, "\"delta\":{\"content\":", ev->u.text.data,
+              ev->u.text.len);
         break;
     case CLB_EV_REASONING:
-        chunk(reply, "\"reasoning_content\":", ev->u.text.data,
-              ev->u.text.len, "null");
+        chunk(reply, "\"delta\":{\"reasoning_content\":", ev->u.text.data,
+              ev->u.text.len);
         break;
     case CLB_EV_STOP:
-        chunk(reply, NULL, NULL, 0, apr_pstrcat(reply->pool, "\"",
-              clb_openai_finish(ev->u.stop), "\"", NULL));
+        clb_openai_chunk(reply, "\"delta\":{", NULL, 0, "}",
+                         clb_openai_finish(ev->u.stop));
         clb_openai_end(reply);
         break;
     default:
@@ -274,13 +260,7 @@ static void whole(clb_reply_t *reply)
         clb_json_set(message, "reasoning_content",
                      clb_json_pack(reply->pool, "s", reply->reasoning.data));
     }
-    clb_json_write(&reply->out, clb_json_pack(reply->pool,
-        "{s:s, s:s, s:I, s:s, s:[{s:i, s:O, s:n, s:s}], s:O}",
-        "id", reply->id, "object", "chat.completion",
-        "created", (long long)reply->created, "model", reply->chat->asked,
-        "choices", "index", 0, "message", message, "logprobs",
-        "finish_reason", clb_openai_finish(reply->stop),
-        "usage", clb_openai_usage(reply)));
+    clb_openai_whole(reply, "chat.completion", "message", message);
 }
 
 const clb_dialect_t clb_openai_chat = {

@@ -4,10 +4,6 @@
  */
 #include "openai.h"
 
-#include "sse.h"
-
-#include <apr_strings.h>
-
 static apr_status_t take_prompt(clb_chat_t *chat, const char *name,
                                 const clb_json_t *value, clb_error_t *error)
 {
@@ -60,22 +56,6 @@ static apr_status_t parse(clb_chat_t *chat, const clb_json_t *body,
                          "'prompt' must be a string");
 }
 
-static void chunk(clb_reply_t *reply, const char *text, apr_size_t len,
-                  const char *finish)
-{
-    clb_buf_t *out = &reply->out;
-
-    clb_sse_begin(out);
-    clb_buf_puts(out, reply->head);
-    clb_buf_puts(out, "{\"text\":");
-    clb_json_quote(out, text, len);
-    clb_buf_puts(out, ",\"index\":0,\"logprobs\":null,\"finish_reason\":");
-    clb_buf_puts(out, finish);
-    clb_buf_puts(out, reply->chat->include_usage ? "}],\"usage\":null}"
-                                                 : "}]}");
-    clb_sse_end(out);
-}
-
 static void begin(clb_reply_t *reply)
 {
     reply->head = clb_openai_head(reply, "text_completion");
@@ -84,24 +64,20 @@ static void begin(clb_reply_t *reply)
 static void event(clb_reply_t *reply, const clb_event_t *ev)
 {
     if (ev->kind == CLB_EV_TEXT) {
-        chunk(reply, ev->u.text.data, ev->u.text.len, "null");
+        clb_openai_chunk(reply, "\"text\":", ev->u.text.data,
+                         ev->u.text.len, "", NULL);
     }
     else if (ev->kind == CLB_EV_STOP) {
-        chunk(reply, "", 0, apr_pstrcat(reply->pool, "\"",
-              clb_openai_finish(ev->u.stop), "\"", NULL));
+        clb_openai_chunk(reply, "\"text\":", "", 0, "",
+                         clb_openai_finish(ev->u.stop));
         clb_openai_end(reply);
     }
 }
 
 static void whole(clb_reply_t *reply)
 {
-    clb_json_write(&reply->out, clb_json_pack(reply->pool,
-        "{s:s, s:s, s:I, s:s, s:[{s:s, s:i, s:n, s:s}], s:O}",
-        "id", reply->id, "object", "text_completion",
-        "created", (long long)reply->created, "model", reply->chat->asked,
-        "choices", "text", reply->text.data, "index", 0, "logprobs",
-        "finish_reason", clb_openai_finish(reply->stop),
-        "usage", clb_openai_usage(reply)));
+    clb_openai_whole(reply, "text_completion", "text",
+                     clb_json_pack(reply->pool, "s", reply->text.data));
 }
 
 const clb_dialect_t clb_openai_completions = {

@@ -475,8 +475,8 @@ static const char *stop(const clb_dialect_t *dialect, clb_reply_t *r,
     HEAD("chatcmpl-1", "chat.completion.chunk") "{\"index\":0,\"delta\":" \
     delta ",\"logprobs\":null,\"finish_reason\":" finish "}]" end "}\n\n"
 #define PIECE(piece, finish, end) "data: " \
-    HEAD("cmpl-1", "text_completion") "{\"text\":" piece \
-    ",\"index\":0,\"logprobs\":null,\"finish_reason\":" finish "}]" end \
+    HEAD("cmpl-1", "text_completion") "{\"index\":0,\"text\":" piece \
+    ",\"logprobs\":null,\"finish_reason\":" finish "}]" end \
     "}\n\n"
 #define USAGE "{\"prompt_tokens\":16,\"completion_tokens\":7," \
     "\"total_tokens\":23,\"prompt_tokens_details\":{\"cached_tokens\":5}," \
@@ -554,7 +554,7 @@ static void whole_answers(void)
     clb_buf_puts(&r->text, "Hi");
     TEXT->whole(r);
     is_str(r->out.data, HEAD("cmpl-1", "text_completion")
-           "{\"text\":\"Hi\",\"index\":0,\"logprobs\":null,\"finish_reason\":"
+           "{\"index\":0,\"text\":\"Hi\",\"logprobs\":null,\"finish_reason\":"
            "\"stop\"}],\"usage\":" USAGE "}", "a completion");
 }
 
