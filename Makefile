@@ -37,7 +37,7 @@ FUZZERS  := $(patsubst t/fuzz/%.c,%,$(filter-out t/fuzz/replay.c,\
               $(wildcard t/fuzz/*.c)))
 REPLAYS  := $(FUZZERS:%=$(BUILD)/t/fuzz/%)
 
-.PHONY: all help run test check asan unit fuzz install uninstall key \
+.PHONY: all help run run-now install-now test check asan unit fuzz install uninstall key \
         packages clean
 
 all: packages
@@ -72,9 +72,13 @@ $(MODULE): $(OBJECTS) conf/exports.map
 	  -Wl,-z,now,-z,relro,--as-needed -o $@.new $(OBJECTS) -ljansson -lm
 	@mv $@.new $@    # a running server has the old file mapped
 
-run:
-	@sh conf/packages $(PACKAGES) curl
-	@$(MAKE) --no-print-directory -s $(MODULE)
+# In a make of their own: what is found of httpd is found after the packages
+# are there.
+run: PACKAGES += curl
+run install: packages
+	@exec $(MAKE) --no-print-directory -s $@-now
+
+run-now: $(MODULE)
 	@HTTPD='$(HTTPD)' LIBEXECDIR='$(shell $(APXS) -q LIBEXECDIR 2>/dev/null)' \
 	  MODULE='$(abspath $(MODULE))' \
 	  exec sh conf/run '$(HOST)' '$(PORT)' '$(CLI_USER)'
@@ -117,8 +121,7 @@ LIBEXECDIR = $(shell $(APXS) -q LIBEXECDIR)
 SYSCONFDIR = $(shell $(APXS) -q SYSCONFDIR)
 CONFDIR    = $(if $(wildcard $(SYSCONFDIR)/mods-available),$(SYSCONFDIR)/mods-available,$(SYSCONFDIR)/conf.d)
 
-install: packages
-	@$(MAKE) --no-print-directory $(MODULE)
+install-now: $(MODULE)
 	install -D -m 644 $(MODULE) $(DESTDIR)$(LIBEXECDIR)/mod_clibridge.so
 	install -D -m 644 conf/clibridge.load $(DESTDIR)$(CONFDIR)/clibridge.load
 	sed -i 's|/usr/lib/apache2/modules|$(LIBEXECDIR)|' \
