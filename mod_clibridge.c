@@ -79,8 +79,6 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_map_to_storage(clb_request_no_file, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_insert_error_filter(clb_request_refused, NULL, NULL,
                                 APR_HOOK_LAST);
-    ap_hook_log_transaction(clb_request_depart, NULL, NULL,
-                            APR_HOOK_REALLY_FIRST);
     ap_hook_handler(clb_handler, NULL, NULL, APR_HOOK_MIDDLE);
     clb_request_register();
     clb_auth_register(pool);

@@ -291,15 +291,3 @@ void clb_request_refused(request_rec *r)
         ap_add_output_filter(FILTER, NULL, r, r->connection);
     }
 }
-
-/* Later hooks of the transaction log everything they can reach. */
-int clb_request_depart(request_rec *r)
-{
-    clb_request_t *req = ap_get_module_config(r->request_config,
-                                              &clibridge_module);
-
-    if (req != NULL) {
-        req->secret = NULL;
-    }
-    return DECLINED;
-}

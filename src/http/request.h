@@ -46,9 +46,6 @@ int clb_request_no_file(request_rec *r);
 /** Hook, insert_error_filter: refusals by others become JSON as well. */
 void clb_request_refused(request_rec *r);
 
-/** Hook, log_transaction, first: take the secret out of memory. */
-int clb_request_depart(request_rec *r);
-
 /** Register the output filter that clb_request_refused() inserts. */
 void clb_request_register(void);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A turn as a worker runs it: one poll over the process's pipes, the lease
- * and the client. Never blocks on anything but that poll and the sink.
+ * and the client. It waits there, in the sink while a slow client reads, and
+ * for moments in what lease.c and table.c say they wait for.
  */
 #include "turn.h"
 
