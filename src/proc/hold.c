@@ -67,7 +67,7 @@ static void admitted(clb_keeper_t *keeper, clb_hold_t *hold)
 static void announced(clb_keeper_t *keeper, const clb_msg_t *msg, int fd)
 {
     clb_claim_t claim = { msg->u.lease.row, msg->u.lease.nonce };
-    clb_row_e state = clb_slot_state(keeper->table, &claim, NULL);
+    clb_row_e state = clb_slot_state(keeper->table, &claim);
     clb_hold_t *hold;
 
     if (msg->kind != CLB_MSG_LEASE || state == CLB_ROW_FREE
@@ -142,8 +142,6 @@ static int grant(clb_keeper_t *keeper, clb_hold_t *hold,
         fds[nfds++] = process->files[i];
     }
     msg.u.grant.process = process->id;
-    msg.u.grant.pid = process->pid;
-    msg.u.grant.turns = process->turns;
     msg.u.grant.files = (apr_uint32_t)process->nfiles;
     memcpy(msg.u.grant.state, process->driver_state, CLB_STATE_MAX);
     if (clb_wire_send(hold->fd, &msg, fds, nfds) != APR_SUCCESS) {

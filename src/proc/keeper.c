@@ -447,7 +447,6 @@ void clb_keeper_main(server_rec *server, const clb_global_t *global,
     APR_RING_INIT(&keeper->spare, clb_hold_t, link);
     clb_keeper_enter(keeper, delay);
     clb_warm_init(keeper);
-    table->shared->keeper = getpid();
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, server,
                  "keeper: generation %u, pid %d", generation, (int)getpid());
     while (!keeper->quit) {

@@ -126,7 +126,7 @@ apr_status_t clb_lease_answer(clb_lease_t *lease, clb_error_t *error)
     shut(&lease->fd);
     /* a keeper in trouble is not helped by knocks without pause */
     apr_sleep(apr_time_from_msec(20));
-    if (clb_slot_state(&lease->run->table, &lease->claim, NULL)
+    if (clb_slot_state(&lease->run->table, &lease->claim)
         != CLB_ROW_FREE && knock(lease) == APR_SUCCESS) {
         return APR_EAGAIN;
     }

@@ -39,8 +39,6 @@ typedef struct clb_msg_lease_t {
 
 typedef struct clb_msg_grant_t {
     apr_uint32_t process;      /**< its number, for logs */
-    apr_int32_t pid;
-    apr_uint32_t turns;        /**< it served before */
     apr_uint32_t files;
     unsigned char state[CLB_STATE_MAX];
 } clb_msg_grant_t;

@@ -309,8 +309,7 @@ static clb_row_t *claimed(clb_table_t *table, const clb_claim_t *claim)
          ? row : NULL;
 }
 
-clb_row_e clb_slot_state(clb_table_t *table, const clb_claim_t *claim,
-                         apr_int32_t *pid)
+clb_row_e clb_slot_state(clb_table_t *table, const clb_claim_t *claim)
 {
     clb_row_e state = CLB_ROW_FREE;
     clb_row_t *row;
@@ -319,9 +318,6 @@ clb_row_e clb_slot_state(clb_table_t *table, const clb_claim_t *claim,
     row = claimed(table, claim);
     if (row != NULL) {
         state = state_of(row);
-        if (pid != NULL) {
-            *pid = row->pid;
-        }
     }
     unlock(table);
     return state;

@@ -66,7 +66,6 @@ typedef struct clb_shared_t {
     apr_uint32_t version;
     apr_uint64_t size;
     apr_uint32_t generation;
-    apr_int32_t keeper;      /**< its pid */
     apr_int64_t heartbeat;   /**< apr_time_t of the keeper's last loop */
     apr_int64_t started;     /**< apr_time_t */
     apr_int32_t slots;
@@ -138,9 +137,8 @@ apr_status_t clb_slot_admit(clb_table_t *table, apr_uint32_t generation,
                             clb_claim_t *claim);
 
 /** The state of a claim: CLB_ROW_FREE when it is not valid any more. Takes the
- *  mutex. @param pid set to its owner; may be NULL */
-clb_row_e clb_slot_state(clb_table_t *table, const clb_claim_t *claim,
-                         apr_int32_t *pid);
+ *  mutex. */
+clb_row_e clb_slot_state(clb_table_t *table, const clb_claim_t *claim);
 
 /** Give the row back; a claim that is not valid any more is ignored. Takes the
  *  mutex. */

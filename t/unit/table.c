@@ -51,7 +51,7 @@ static int admits_none(void)
 
 static clb_row_e state(const clb_claim_t *claim)
 {
-    return clb_slot_state(&table, claim, NULL);
+    return clb_slot_state(&table, claim);
 }
 
 static void is_load(int backend, int running, int waiting, const char *name)
@@ -80,13 +80,12 @@ static void layout(void)
 static void one_turn(void)
 {
     clb_claim_t claim;
-    apr_int32_t pid = 0;
 
     make(1, 1, 1, 1, 1);
     ok(admits_none(), "nobody waits in a new table");
     is_int(enter(0, 1, &claim), APR_SUCCESS, "a turn enters");
-    is_int(clb_slot_state(&table, &claim, &pid), CLB_ROW_WAITING, "it waits");
-    is_int(pid, 100, "for its worker");
+    is_int(state(&claim), CLB_ROW_WAITING, "it waits");
+    is_int(table.shared->rows[claim.row].pid, 100, "for its worker");
     is_load(-1, 0, 1, "in all");
     ok(admits(&claim), "it is admitted");
     is_int(state(&claim), CLB_ROW_ACTIVE, "it runs");
