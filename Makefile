@@ -83,12 +83,12 @@ run-now: $(MODULE)
 	  MODULE='$(abspath $(MODULE))' \
 	  exec sh conf/run '$(HOST)' '$(PORT)' '$(CLI_USER)'
 
-$(BUILD)/t/unit/%: t/unit/%.c t/unit/tap.h $(PURE)
+$(BUILD)/t/unit/%: t/unit/%.c t/unit/tap.h t/fuzz/turn.h $(PURE)
 	@mkdir -p $(@D)
 	@echo LD $@
 	@$(CC) $(CFLAGS_ALL) $(CPPFLAGS_ALL) -o $@ $< $(PURE) $(LIBS)
 
-$(BUILD)/t/fuzz/%: t/fuzz/%.c t/fuzz/replay.c $(PURE)
+$(BUILD)/t/fuzz/%: t/fuzz/%.c t/fuzz/replay.c t/fuzz/turn.h $(PURE)
 	@mkdir -p $(@D)
 	@echo LD $@
 	@$(CC) $(CFLAGS_ALL) $(CPPFLAGS_ALL) -o $@ $< t/fuzz/replay.c $(PURE) $(LIBS)

@@ -56,6 +56,10 @@ typedef struct clb_backend_t {
     apr_array_header_t *accounts; /**< of clb_account_t, never empty */
     clb_reuse_e reuse;
     clb_warm_t warm;
+    int lenient;                  /**< use a program that failed its test */
+    int park;                     /**< most processes that stay with their
+                                       conversation, 0 = none */
+    apr_interval_time_t park_time; /**< how long */
     int slots;                    /**< 0 = switched off, -1 = as the total */
     int id;                       /**< its place in the shared table */
 } clb_backend_t;

@@ -2,8 +2,9 @@
 /*
  * The driver for Claude Code: `claude -p` with JSON lines both ways and its
  * control protocol. One process serves one conversation: only the first
- * `initialize` counts, so warming must not send one. All of it was measured
- * with 2.1.197 and 2.1.329.
+ * `initialize` counts, so warming must not send one, and going on with the
+ * conversation is one more user line. All of it was measured with 2.1.197 and
+ * 2.1.329.
  */
 #include "claude.h"
 
@@ -15,6 +16,7 @@ typedef struct claude_t {
     apr_uint32_t started;    /* a message_start was seen */
     apr_uint64_t spoke;      /* bytes of text streamed */
     apr_uint32_t reasoned;   /* a stop reason was seen */
+    apr_uint32_t answered;   /* the answer is whole; `result` is to come */
     apr_uint32_t failure;    /* clb_error_e named by a line before `result` */
     apr_uint32_t stop;       /* clb_stop_e of message_delta */
     apr_int64_t resets_at;   /* end of a used-up window, seconds since 1970 */
@@ -54,7 +56,7 @@ static const clb_scratch_t files[] = { { NULL, NULL } };
 
 static unsigned traits(const clb_backend_t *backend)
 {
-    return CLB_PROBE;
+    return CLB_PROBE | CLB_PARKS;
 }
 
 static unsigned honours(const clb_backend_t *backend)
@@ -67,7 +69,13 @@ static unsigned honours(const clb_backend_t *backend)
 static void begin(claude_t *state, const clb_input_t *in, clb_step_t *out)
 {
     memset(state, 0, sizeof(*state));
-    clb_claude_ask(in->chat, &state->turn, out);
+    if (in->known > 0) {
+        state->turn = (apr_uint32_t)in->known;
+        clb_claude_history(in->chat, &state->turn, out);
+    }
+    else {
+        clb_claude_ask(in->chat, &state->turn, out);
+    }
 }
 
 static int replaying(const claude_t *state, const clb_input_t *in)
@@ -293,7 +301,8 @@ static void stream_event(claude_t *state, const clb_json_t *json,
         message_delta(state, event, out);
     }
     else if (strcmp(type, "message_stop") == 0 && state->reasoned) {
-        stop(state, out, CLB_FATE_END);
+        state->answered = 1;
+        stop(state, out, CLB_FATE_PARK);
     }
 }
 
@@ -371,6 +380,26 @@ static void control_request(const clb_json_t *json, clb_step_t *out)
     }
 }
 
+/* The client has its answer. The process can go on when `result` says so; one
+ * that asks its model again by itself cannot. */
+static void after_answer(const char *type, const clb_json_t *json,
+                         clb_step_t *out)
+{
+    const char *event = clb_json_string(clb_json_find(json, "event.type"));
+
+    if (strcmp(type, "result") == 0) {
+        out->fate = clb_json_true(clb_json_get(json, "is_error"))
+                  ? CLB_FATE_END : CLB_FATE_CLEAN;
+    }
+    else if (strcmp(type, "stream_event") == 0 && event != NULL
+             && strcmp(event, "message_start") == 0) {
+        out->fate = CLB_FATE_KILL;
+    }
+    else if (strcmp(type, "control_request") == 0) {
+        control_request(json, out);
+    }
+}
+
 static void line(claude_t *state, const clb_input_t *in, clb_step_t *out)
 {
     const char *type, *why, *name;
@@ -381,7 +410,10 @@ static void line(claude_t *state, const clb_input_t *in, clb_step_t *out)
         || (type = clb_json_get_string(json, "type")) == NULL) {
         return;
     }
-    if (strcmp(type, "stream_event") == 0) {
+    if (state->answered) {
+        after_answer(type, json, out);
+    }
+    else if (strcmp(type, "stream_event") == 0) {
         stream_event(state, json, out);
     }
     else if (strcmp(type, "result") == 0) {

@@ -20,7 +20,8 @@ void clb_claude_put(clb_step_t *out, const clb_json_t *json);
  *  answered. */
 void clb_claude_warm(clb_step_t *out);
 
-/** Write the settings of @a chat and the first of its turns. */
+/** Write the settings of @a chat and the first of its turns, to a process that
+ *  was asked nothing yet. */
 void clb_claude_ask(clb_chat_t *chat, apr_uint32_t *next, clb_step_t *out);
 
 /** Write that the CLI must not go on by itself. */

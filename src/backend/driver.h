@@ -33,6 +33,8 @@ typedef struct clb_input_t {
     clb_in_e kind;
     const clb_backend_t *backend;
     clb_chat_t *chat;          /**< CHAT, and in every input of its turn */
+    int known;                 /**< CHAT: of its turns, how many the process
+                                    went through before */
     char *data;                /**< LINE, DATA: may be changed in place;
                                     EXIT: end of stderr, valid UTF-8 */
     apr_size_t len;
@@ -43,7 +45,10 @@ typedef struct clb_input_t {
 typedef enum clb_fate_e {
     CLB_FATE_NONE,    /**< the turn goes on */
     CLB_FATE_CLEAN,   /**< it can serve again at once */
-    CLB_FATE_SETTLE,  /**< it can serve again after some more lines */
+    CLB_FATE_SETTLE,  /**< it can serve again if it is told to stop, after some
+                           more lines */
+    CLB_FATE_PARK,    /**< it can go on with this conversation after some more
+                           lines; CLEAN says that they came */
     CLB_FATE_END,     /**< it is finished with */
     CLB_FATE_KILL     /**< it must not do one thing more */
 } clb_fate_e;
@@ -70,6 +75,7 @@ typedef struct clb_step_t {
 #define CLB_RAW   1u             /**< stdout is text, not lines */
 #define CLB_REUSE 2u             /**< a process serves many turns */
 #define CLB_PROBE 4u             /**< warming exchanges lines */
+#define CLB_PARKS 8u             /**< a process can hold a conversation */
 
 /** A scratch file and the environment variable that holds its path. */
 typedef struct clb_scratch_t {

@@ -77,6 +77,8 @@ clb_backend_t *clb_global_backend(apr_pool_t *pool, const char *name)
 
     backend->name = name;
     backend->slots = backend->warm.min = backend->warm.max = CLB_UNSET;
+    backend->park = CLB_UNSET;
+    backend->park_time = apr_time_from_sec(300);
     backend->args = apr_array_make(pool, 4, sizeof(const char *));
     backend->env = apr_array_make(pool, 4, sizeof(clb_var_t));
     backend->models = apr_array_make(pool, 4, sizeof(const char *));
@@ -104,8 +106,8 @@ const char *clb_cmd_backend(cmd_parms *cmd, void *dir, const char *arg)
     clb_reading.backend = clb_global_backend(cmd->pool, name);
     err = walk(cmd, "CLIBridgeDriver CLIBridgeProgram CLIBridgeArg "
                "CLIBridgeEnv CLIBridgeEnvFile CLIBridgeModels CLIBridgeHome "
-               "CLIBridgeSlots CLIBridgeReuse CLIBridgeWarm "
-               "<CLIBridgeAccount>");
+               "CLIBridgeSlots CLIBridgeReuse CLIBridgeWarm CLIBridgePark "
+               "CLIBridgeUntested <CLIBridgeAccount>");
     clb_reading.backend = NULL;
     return err;
 }
@@ -254,6 +256,19 @@ const char *clb_cmd_reuse(cmd_parms *cmd, void *dir, const char *text)
     return err;
 }
 
+const char *clb_cmd_untested(cmd_parms *cmd, void *dir, const char *text)
+{
+    static const char *const names[] = { "warn", "refuse", NULL };
+    const char *err = only_backend(cmd);
+    int refuse = 0;
+
+    if (err == NULL) {
+        err = clb_cfg_choice(cmd, text, names, &refuse);
+        clb_reading.backend->lenient = !refuse;
+    }
+    return err;
+}
+
 static const char *warm_option(cmd_parms *cmd, clb_warm_t *warm,
                                const char *opt)
 {
@@ -300,4 +315,29 @@ const char *clb_cmd_warm(cmd_parms *cmd, void *dir, int argc,
         err = clb_wrong(cmd, "min= must not be more than max=");
     }
     return err;
+}
+
+const char *clb_cmd_park(cmd_parms *cmd, void *dir, const char *number,
+                         const char *opt)
+{
+    const char *err = only_backend(cmd), *time;
+    clb_backend_t *backend = clb_reading.backend;
+
+    if (err != NULL) {
+        return err;
+    }
+    if (strcasecmp(number, "off") == 0) {
+        backend->park = 0;
+    }
+    else if ((err = clb_cfg_count(cmd, number, 1, 1024, &backend->park))
+             != NULL) {
+        return err;
+    }
+    if (opt == NULL) {
+        return NULL;
+    }
+    time = clb_cfg_option(opt, "timeout");
+    return time != NULL ? clb_cfg_seconds(cmd, time, &backend->park_time)
+         : clb_wrong(cmd, "write a number or off, then timeout=SECONDS, not "
+                     "'%s'", opt);
 }

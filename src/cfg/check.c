@@ -53,12 +53,10 @@ static void add_echo(clb_global_t *global, apr_pool_t *pool)
     clb_global_backend(pool, "echo");
 }
 
-static void default_warm(clb_backend_t *backend, const clb_global_t *global)
+static void default_warm(clb_backend_t *backend, int slots)
 {
     clb_warm_t *warm = &backend->warm;
     const clb_warm_t *own = &backend->driver->warm;
-    int slots = backend->slots == CLB_UNSET || backend->slots > global->slots
-              ? global->slots : backend->slots;
 
     if (warm->mode == CLB_WARM_UNSET) {
         warm->mode = backend->reuse == CLB_REUSE_LINES ? CLB_WARM_ADAPTIVE
@@ -70,6 +68,21 @@ static void default_warm(clb_backend_t *backend, const clb_global_t *global)
         warm->refresh = apr_time_from_sec(warm->mode == CLB_WARM_PERIODIC
                                           ? 600 : 4 * 3600);
     }
+}
+
+static int default_park(server_rec *server, clb_backend_t *backend, int slots,
+                        apr_pool_t *pool)
+{
+    int parks = backend->driver->traits(backend) & CLB_PARKS;
+
+    if (backend->park > 0 && !parks) {
+        return complain(server, apr_pstrcat(pool, "<CLIBridgeBackend ",
+            backend->name, ">: CLIBridgePark is not for the driver ",
+            backend->driver->name, ", whose programs hold no conversation",
+            NULL));
+    }
+    unset(&backend->park, parks ? slots : 0);
+    return OK;
 }
 
 static void default_models(clb_backend_t *backend)
@@ -90,6 +103,8 @@ static void default_models(clb_backend_t *backend)
 static int check_backend(server_rec *server, clb_global_t *global,
                          clb_backend_t *backend, apr_pool_t *pool)
 {
+    int slots;
+
     if (strcmp(backend->name, "echo") == 0 && backend->driver == NULL
         && backend->program == NULL) {
         backend->driver = &clb_driver_command;
@@ -125,8 +140,9 @@ static int check_backend(server_rec *server, clb_global_t *global,
         backend->slots = global->slots;
     }
     default_models(backend);
-    default_warm(backend, global);
-    return OK;
+    slots = backend->slots == CLB_UNSET ? global->slots : backend->slots;
+    default_warm(backend, slots);
+    return default_park(server, backend, slots, pool);
 }
 
 /* Under root somebody else runs the CLIs; root only if it is written out. */

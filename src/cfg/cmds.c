@@ -68,5 +68,9 @@ const command_rec clb_commands[] = {
     AP_INIT_TAKE_ARGV("CLIBridgeWarm", clb_cmd_warm, NULL, ANY,
           "none, periodic, persistent or adaptive, with min=, max= and "
           "refresh="),
+    AP_INIT_TAKE12("CLIBridgePark", clb_cmd_park, NULL, ANY,
+          "processes that stay with their conversation, or off, and timeout="),
+    TAKE1("CLIBridgeUntested", clb_cmd_untested, ANY,
+          "a program that is not known to behave: warn or refuse"),
     { NULL }
 };

@@ -72,6 +72,9 @@ const char *clb_cmd_env_file(cmd_parms *cmd, void *dir, const char *name,
 const char *clb_cmd_models(cmd_parms *cmd, void *dir, const char *model);
 const char *clb_cmd_home(cmd_parms *cmd, void *dir, const char *path);
 const char *clb_cmd_reuse(cmd_parms *cmd, void *dir, const char *text);
+const char *clb_cmd_park(cmd_parms *cmd, void *dir, const char *number,
+                         const char *opt);
+const char *clb_cmd_untested(cmd_parms *cmd, void *dir, const char *text);
 const char *clb_cmd_warm(cmd_parms *cmd, void *dir, int argc,
                          char *const argv[]);
 

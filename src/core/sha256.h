@@ -6,8 +6,25 @@
 
 #define CLB_SHA256_SIZE 32
 
-/** SHA-256 of @a len bytes (FIPS 180-4) into @a digest. APR-util has only
- *  MD4, MD5 and SHA-1. */
+/** SHA-256 (FIPS 180-4) of what comes in pieces. APR-util has only MD4, MD5
+ *  and SHA-1. A copy goes on by itself. */
+typedef struct clb_sha256_t {
+    apr_uint32_t h[8];
+    apr_uint64_t len;              /**< bytes added */
+    unsigned char rest[64];        /**< len % 64 of them are not in h yet */
+} clb_sha256_t;
+
+/** Begin. */
+void clb_sha256_begin(clb_sha256_t *sum);
+
+/** Add @a len bytes. */
+void clb_sha256_add(clb_sha256_t *sum, const void *data, apr_size_t len);
+
+/** The digest of what was added; @a sum can go on. */
+void clb_sha256_end(const clb_sha256_t *sum,
+                    unsigned char digest[CLB_SHA256_SIZE]);
+
+/** All at once. */
 void clb_sha256(unsigned char digest[CLB_SHA256_SIZE], const void *data,
                 apr_size_t len);
 

@@ -208,6 +208,22 @@ apr_uint64_t clb_fairness_key(request_rec *r)
          : hash(r->useragent_ip) | (apr_uint64_t)1 << 32;
 }
 
+const char *clb_owner(request_rec *r)
+{
+    const clb_request_t *req = clb_request(r);
+
+    if (req->key != NULL) {
+        return apr_pstrcat(r->pool, "key ", req->secret, NULL);
+    }
+    if (r->user != NULL) {
+        const char *realm = ap_auth_name(r);
+
+        return apr_pstrcat(r->pool, "user ", r->server->server_hostname, " ",
+                           realm == NULL ? "" : realm, " ", r->user, NULL);
+    }
+    return apr_pstrcat(r->pool, "peer ", r->useragent_ip, NULL);
+}
+
 static int check_authn(request_rec *r)
 {
     const char *type = ap_auth_type(r);

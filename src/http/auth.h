@@ -23,6 +23,9 @@ int clb_is_local(request_rec *r);
 /** A number for fairness between clients: of the key, the user or the peer. */
 apr_uint64_t clb_fairness_key(request_rec *r);
 
+/** Whose conversations those of @a r are: nobody else has the same text. */
+const char *clb_owner(request_rec *r);
+
 /** Register `AuthType CLIBridge` and `Require clibridge-scope`. */
 void clb_auth_register(apr_pool_t *pool);
 

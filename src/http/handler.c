@@ -187,6 +187,7 @@ static void fill(clb_turn_t *turn, const job_t *job, clb_stream_t *stream)
     turn->run = clb_run();
     turn->backend = job->backend;
     turn->key = clb_fairness_key(job->r);
+    turn->owner = clb_owner(job->r);
     turn->chat = job->chat;
     turn->limits.queue = turn->run->global->queue_timeout;
     turn->limits.first = conf->first;

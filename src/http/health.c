@@ -36,13 +36,15 @@ static clb_json_t *backend_json(request_rec *r, const clb_run_t *run,
     clb_load_t load = clb_table_load(shared, backend->id);
 
     return clb_json_pack(r->pool, "{s:s, s:s, s:s, s:{s:i, s:i}, s:i, s:i, "
-        "s:i, s:i, s:i, s:i, s:I, s:I}",
+        "s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I}",
         "name", backend->name, "driver", backend->driver->name,
         "status", b->failing ? "failing" : "ok",
         "slots", "max", (int)b->limit, "running", load.running,
         "waiting", load.waiting, "starting", (int)b->census.starting,
         "idle", (int)b->census.idle, "leased", (int)b->census.leased,
-        "settling", (int)b->census.settling, "dying", (int)b->census.dying,
+        "settling", (int)b->census.settling, "parked", (int)b->census.parked,
+        "dying", (int)b->census.dying,
+        "hits", (long long)b->hits, "misses", (long long)b->misses,
         "starts", (long long)b->starts, "failures", (long long)b->failures);
 }
 

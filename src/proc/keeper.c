@@ -64,6 +64,7 @@ static void measure(clb_keeper_t *keeper)
                      "CLIBridgeMemory allows", sum >> 20);
     }
     keeper->crowded = sum > keeper->global->memory;
+    keeper->excess = keeper->crowded ? sum - keeper->global->memory : 0;
 }
 
 static void sweep(clb_keeper_t *keeper)
@@ -214,9 +215,24 @@ static void settled(clb_keeper_t *keeper, clb_process_t *process,
         if (clb_line_pending(&process->lines) > 0) {
             clb_process_end(process, 0);
         }
+        else if (process->talk.held) {
+            clb_warm_park(keeper, process);
+        }
         else {
             clb_process_enter(process, CLB_IDLE, 0);
         }
+    }
+    else if (step != NULL && step->fate != CLB_FATE_NONE) {
+        clb_process_end(process, step->fate == CLB_FATE_KILL);
+    }
+}
+
+/* What it says between two turns changes nothing, unless it is the end. */
+static void spoke(clb_process_t *process, apr_status_t rv,
+                  const clb_step_t *step)
+{
+    if (rv != APR_SUCCESS || (step != NULL && step->fate != CLB_FATE_NONE)) {
+        clb_process_end(process, 0);
     }
 }
 
@@ -236,6 +252,9 @@ static void hear(clb_keeper_t *keeper, clb_process_t *process)
     }
     else if (was == CLB_SETTLING) {
         settled(keeper, process, rv, step);
+    }
+    else if (was == CLB_PARKED) {
+        spoke(process, rv, step);
     }
     else if (rv != APR_SUCCESS || was == CLB_IDLE) {
         clb_warm_failed(keeper, process, apr_pstrcat(keeper->tmp,
@@ -338,7 +357,7 @@ static void expire(clb_keeper_t *keeper)
                 p->turns > 0 ? "" : clb_process_tail(p, 200, keeper->tmp)));
         }
         else {
-            clb_process_end(p, 1);
+            clb_process_end(p, p->state != CLB_PARKED);
         }
     }
 }

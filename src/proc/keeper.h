@@ -43,6 +43,7 @@ struct clb_hold_t {
     clb_claim_t claim;
     int backend;                 /**< index in the configuration */
     int admitted;                /**< has its slot */
+    clb_talk_t talk;             /**< what its process best holds already */
     clb_pool_t *pool;            /**< once admitted */
     clb_process_t *process;      /**< once granted */
 };
@@ -70,6 +71,7 @@ typedef struct clb_keeper_t {
     int draining;
     int quit;
     int crowded;                 /**< CLIBridgeMemory is exceeded */
+    apr_off_t excess;            /**< by so much, less what was ended for it */
     int tight;                   /**< one more process would exceed it */
     apr_off_t largest;           /**< of all processes ever seen */
     apr_time_t next_sweep;
@@ -114,6 +116,10 @@ void clb_warm_failed(clb_keeper_t *keeper, clb_process_t *process,
 /** It is ready; with a driver that asks (CLB_PROBE), it works. */
 void clb_warm_ready(clb_keeper_t *keeper, clb_process_t *process);
 
+/** Let @a process stay with the conversation it holds, in the place of the one
+ *  that stayed longest if there are too many. */
+void clb_warm_park(clb_keeper_t *keeper, clb_process_t *process);
+
 /** A process of @a pool did what it is for: the pool is healthy again. */
 void clb_warm_worked(clb_keeper_t *keeper, clb_pool_t *pool);
 
@@ -129,7 +135,7 @@ int clb_hold_accept(clb_keeper_t *keeper);
 /** Admit who is next and hand out processes. */
 void clb_hold_serve(clb_keeper_t *keeper);
 
-/** Admitted leases that wait for a process of @a pool. */
+/** Admitted leases that wait for a process of @a pool, whichever. */
 int clb_hold_unserved(const clb_keeper_t *keeper, const clb_pool_t *pool);
 
 /** Refuse the leases that wait for a process of @a pool. */

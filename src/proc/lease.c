@@ -23,7 +23,7 @@ static void shut(int *fd)
 
 static apr_status_t cut(void *data)
 {
-    clb_lease_release(data, CLB_FATE_END, 0);
+    clb_lease_release(data, CLB_FATE_END, 0, NULL);
     return APR_SUCCESS;
 }
 
@@ -42,6 +42,7 @@ static apr_status_t knock(clb_lease_t *lease)
     msg.u.lease.row = lease->claim.row;
     msg.u.lease.nonce = lease->claim.nonce;
     msg.u.lease.backend = (apr_uint32_t)lease->backend;
+    msg.u.lease.talk = lease->talk;
     while ((rv = clb_wire_send(lease->run->doorbell, &msg, &pair[1], 1))
            != APR_SUCCESS && APR_STATUS_IS_EAGAIN(rv)) {
         if (poll(&door, 1, KNOCK_MS) <= 0) {
@@ -59,7 +60,8 @@ static apr_status_t knock(clb_lease_t *lease)
 
 apr_status_t clb_lease_ask(clb_lease_t **out, clb_run_t *run, int backend,
                            apr_uint64_t key, apr_interval_time_t wait,
-                           clb_error_t *error, apr_pool_t *pool)
+                           const clb_talk_t *talk, clb_error_t *error,
+                           apr_pool_t *pool)
 {
     const clb_backend_t *b = APR_ARRAY_IDX(run->global->backends, backend,
                                            clb_backend_t *);
@@ -68,6 +70,7 @@ apr_status_t clb_lease_ask(clb_lease_t **out, clb_run_t *run, int backend,
     lease->run = run;
     lease->pool = pool;
     lease->backend = backend;
+    lease->talk = *talk;
     lease->fd = lease->in = lease->out = -1;
     if (clb_slot_enter(&run->table, b->id, key, run->generation, wait,
                        &lease->claim) != APR_SUCCESS) {
@@ -97,6 +100,7 @@ static void granted(clb_lease_t *lease, const clb_msg_grant_t *grant,
         lease->files[lease->nfiles++] = fds[i];
     }
     lease->process = grant->process;
+    lease->parked = grant->parked != 0;
     memcpy(lease->state, grant->state, sizeof(lease->state));
 }
 
@@ -150,7 +154,8 @@ apr_status_t clb_lease_news(clb_lease_t *lease, clb_msg_exited_t *exited)
     return APR_EOF;
 }
 
-void clb_lease_release(clb_lease_t *lease, clb_fate_e fate, int midline)
+void clb_lease_release(clb_lease_t *lease, clb_fate_e fate, int midline,
+                       const clb_talk_t *talk)
 {
     clb_msg_t msg = { .kind = CLB_MSG_RELEASE };
 
@@ -159,6 +164,9 @@ void clb_lease_release(clb_lease_t *lease, clb_fate_e fate, int midline)
     if (lease->fd >= 0) {
         msg.u.release.fate = fate;
         msg.u.release.midline = midline != 0;
+        if (talk != NULL) {
+            msg.u.release.talk = *talk;
+        }
         memcpy(msg.u.release.state, lease->state, sizeof(lease->state));
         clb_wire_send(lease->fd, &msg, NULL, 0);
     }

@@ -13,6 +13,7 @@ typedef struct clb_lease_t {
     clb_run_t *run;
     apr_pool_t *pool;
     clb_claim_t claim;
+    clb_talk_t talk;             /**< asked for */
     int backend;                 /**< index in the configuration */
     int fd;                      /**< to the keeper; -1 = released */
     int in;                      /**< the process's stdin; -1 = closed */
@@ -20,6 +21,7 @@ typedef struct clb_lease_t {
     int files[CLB_FILES_MAX];
     int nfiles;
     apr_uint32_t process;        /**< its number, for logs */
+    int parked;                  /**< it holds the conversation asked for */
     unsigned char state[CLB_STATE_MAX];
 } clb_lease_t;
 
@@ -29,11 +31,13 @@ typedef struct clb_lease_t {
  * @param backend index in the configuration
  * @param key whose turn it is: the queue is fair between keys
  * @param wait how long the caller will wait at most
+ * @param talk the conversation that the process best holds already
  * @return APR_SUCCESS, or APR_EGENERAL with @a error set
  */
 apr_status_t clb_lease_ask(clb_lease_t **lease, clb_run_t *run, int backend,
                            apr_uint64_t key, apr_interval_time_t wait,
-                           clb_error_t *error, apr_pool_t *pool);
+                           const clb_talk_t *talk, clb_error_t *error,
+                           apr_pool_t *pool);
 
 /**
  * The keeper's answer, if there is one. A keeper that died is asked anew.
@@ -48,7 +52,9 @@ apr_status_t clb_lease_answer(clb_lease_t *lease, clb_error_t *error);
  */
 apr_status_t clb_lease_news(clb_lease_t *lease, clb_msg_exited_t *exited);
 
-/** Free the slot and give the process back. */
-void clb_lease_release(clb_lease_t *lease, clb_fate_e fate, int midline);
+/** Free the slot and give the process back.
+ *  @param talk what it holds with the fates PARK and CLEAN, or NULL */
+void clb_lease_release(clb_lease_t *lease, clb_fate_e fate, int midline,
+                       const clb_talk_t *talk);
 
 #endif

@@ -5,6 +5,7 @@
 #include "../backend/driver.h"
 #include "../core/line.h"
 #include "config.h"
+#include "wire.h"
 
 #include <apr_ring.h>
 
@@ -18,6 +19,7 @@ typedef enum clb_state_e {
     CLB_IDLE,
     CLB_LEASED,      /**< a worker has its pipes */
     CLB_SETTLING,    /**< the turn is over, it still has lines to say */
+    CLB_PARKED,      /**< holds a conversation that may go on */
     CLB_DYING        /**< told to end, not reaped yet */
 } clb_state_e;
 
@@ -52,6 +54,7 @@ struct clb_process_t {
     char ring[CLB_RING];
     apr_size_t ring_len;           /**< bytes ever written to the ring */
     apr_uint32_t turns;
+    clb_talk_t talk;               /**< what it holds: SETTLING, PARKED */
     int exited;
     int status;                    /**< as clb_input_t.status */
     int failed;                    /**< ended without being told to */

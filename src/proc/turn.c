@@ -7,6 +7,7 @@
 #include "turn.h"
 
 #include "../core/line.h"
+#include "../core/prefix.h"
 
 #include <apr_strings.h>
 #include <errno.h>
@@ -19,6 +20,9 @@
 
 /* After the process's exit or the end of its stdout: for the other of both. */
 #define EXIT_WAIT apr_time_from_sec(1)
+
+/* After an answer: for the rest of a line. */
+#define LINE_WAIT apr_time_from_msec(50)
 
 /* Read at most this much before the client is looked at again. */
 #define READ_ROUNDS 16
@@ -45,6 +49,10 @@ typedef struct run_t {
     int over;                    /* STOP or ERROR was passed on */
     clb_fate_e fate;
     int released;                /* the process was given back */
+    int again;                   /* a parked process was dead: use another */
+    int parks;                   /* the driver has CLB_PARKS */
+    clb_prefix_t prefix;         /* of the conversation as it stands */
+    clb_talk_t talk;             /* what is known before the last turn */
 } run_t;
 
 static void pass(run_t *run, const clb_event_t *event)
@@ -129,7 +137,12 @@ static void let_go(run_t *run, clb_fate_e fate)
 {
     if (!run->released) {
         run->released = 1;
-        clb_lease_release(run->lease, fate, clb_line_pending(&run->lines) > 0);
+        clb_talk_t talk = { .held = run->parks };
+        clb_prefix_t prefix = run->prefix;
+
+        clb_prefix_answered(&prefix, talk.digest);
+        clb_lease_release(run->lease, fate, clb_line_pending(&run->lines) > 0,
+                          &talk);
     }
 }
 
@@ -152,7 +165,13 @@ static void step(run_t *run, clb_input_t *in)
         let_go(run, CLB_FATE_KILL);
     }
     for (i = 0; i < out->events->nelts; i++) {
-        pass(run, &APR_ARRAY_IDX(out->events, i, clb_event_t));
+        const clb_event_t *event = &APR_ARRAY_IDX(out->events, i, clb_event_t);
+
+        if (event->kind == CLB_EV_TEXT && run->parks) {
+            clb_prefix_text(&run->prefix, event->u.text.data,
+                            event->u.text.len);
+        }
+        pass(run, event);
     }
     if (out->fate != CLB_FATE_NONE) {
         run->fate = out->fate;
@@ -251,6 +270,10 @@ static void check_end(run_t *run, apr_time_t now)
     if (run->ended == 0 || run->over
         || (!(run->eof && run->exited)
             && (now < run->ended + EXIT_WAIT || !(run->eof || run->drained)))) {
+        return;
+    }
+    if (run->lease->parked && !run->began) {
+        run->over = run->again = 1;
         return;
     }
     in.status = run->exited ? run->exit.status : -999;
@@ -352,15 +375,31 @@ static void pump(run_t *run)
 }
 
 /* Lines that were read but not needed any more may still tell the driver that
- * the process is done. */
-static void hear_out(run_t *run)
+ * the process is done, or ready to go on. */
+static void hear_lines(run_t *run)
 {
     clb_input_t in = { .kind = CLB_IN_LINE };
 
-    while (run->fate == CLB_FATE_NONE
+    while ((run->fate == CLB_FATE_NONE || run->fate == CLB_FATE_PARK)
            && !(run->driver->traits(run->backend) & CLB_RAW)
            && clb_line_next(&run->lines, &in.data, &in.len) == APR_SUCCESS) {
         step(run, &in);
+    }
+}
+
+/* A process that stays with its conversation is given back between two lines:
+ * what the second half of one means, the keeper could not tell. */
+static void hear_out(run_t *run)
+{
+    apr_time_t end = apr_time_now() + LINE_WAIT;
+    struct pollfd out = { run->lease->out, POLLIN, 0 };
+
+    hear_lines(run);
+    while (run->fate == CLB_FATE_PARK && clb_line_pending(&run->lines) > 0
+           && !run->eof
+           && poll(&out, 1, until(apr_time_now(), end, 1000)) > 0) {
+        read_once(run);
+        hear_lines(run);
     }
 }
 
@@ -368,7 +407,7 @@ static void hear_out(run_t *run)
 static clb_fate_e fate_of(const run_t *run)
 {
     if (run->fate != CLB_FATE_NONE) {
-        return run->fate == CLB_FATE_CLEAN
+        return (run->fate == CLB_FATE_CLEAN || run->fate == CLB_FATE_PARK)
                && (clb_line_pending(&run->lines) > 0
                    || run->unsent.len > run->sent)
              ? CLB_FATE_END : run->fate;
@@ -383,9 +422,12 @@ static void converse(run_t *run)
     clb_turn_t *turn = run->turn;
     clb_input_t in = { .kind = CLB_IN_CHAT };
 
-    run->driver = run->backend->driver;
     run->granted = run->alive = apr_time_now();
     turn->process = run->lease->process;
+    turn->continued = run->lease->parked;
+    if (turn->continued) {
+        in.known = clb_chat_turns(turn->chat)->nelts - 1;
+    }
     apr_pool_create(&run->event_pool, turn->pool);
     clb_line_init(&run->lines, turn->pool, turn->max_line);
     clb_buf_init(&run->unsent, turn->pool, 1024);
@@ -442,27 +484,57 @@ static int wait_for_grant(run_t *run, apr_time_t since)
     return rv == APR_SUCCESS;
 }
 
-void clb_turn_run(clb_turn_t *turn)
+/* What the process will have gone through after this turn, and, unless it is to
+ * be a new one, what a parked one must have gone through before it. */
+static void take_prefix(run_t *run, int anew)
+{
+    clb_turn_t *turn = run->turn;
+    int last = clb_chat_turns(turn->chat)->nelts - 1;
+
+    run->parks = (run->driver->traits(run->backend) & CLB_PARKS) != 0;
+    if (run->parks) {
+        clb_prefix_begin(&run->prefix, turn->chat, turn->owner,
+                         run->backend->name);
+        clb_prefix_turns(&run->prefix, turn->chat, 0, last);
+        run->talk.held = last > 0 && !anew;
+        clb_prefix_digest(&run->prefix, run->talk.digest);
+        clb_prefix_turns(&run->prefix, turn->chat, last, last + 1);
+        clb_prefix_answer(&run->prefix);
+    }
+}
+
+/* @return 1 if the turn must be tried anew */
+static int try(clb_turn_t *turn, apr_time_t since, int anew)
 {
     run_t *run = apr_pcalloc(turn->pool, sizeof(*run));
     clb_event_t event = { .kind = CLB_EV_ERROR };
-    apr_time_t since = apr_time_now();
 
     run->turn = turn;
     run->told = since;
     run->backend = APR_ARRAY_IDX(turn->run->global->backends, turn->backend,
                                  clb_backend_t *);
+    run->driver = run->backend->driver;
+    take_prefix(run, anew);
     if (clb_lease_ask(&run->lease, turn->run, turn->backend, turn->key,
-                      turn->limits.queue, &event.u.error, turn->pool)
-        != APR_SUCCESS) {
+                      turn->limits.queue, &run->talk, &event.u.error,
+                      turn->pool) != APR_SUCCESS) {
         pass(run, &event);
-        return;
     }
-    if (wait_for_grant(run, since)) {
+    else if (wait_for_grant(run, since)) {
         turn->queued = apr_time_now() - since;
         converse(run);
     }
     else {
-        clb_lease_release(run->lease, CLB_FATE_END, 0);
+        clb_lease_release(run->lease, CLB_FATE_END, 0, NULL);
+    }
+    return run->again;
+}
+
+void clb_turn_run(clb_turn_t *turn)
+{
+    apr_time_t since = apr_time_now();
+
+    if (try(turn, since, 0)) {
+        try(turn, since, 1);
     }
 }

@@ -21,7 +21,8 @@ typedef struct clb_turn_t {
     apr_pool_t *pool;            /**< lives as long as the turn */
     clb_run_t *run;
     int backend;                 /**< index in the configuration */
-    apr_uint64_t key;            /**< whose turn */
+    apr_uint64_t key;            /**< whose turn: fairness */
+    const char *owner;           /**< whose conversation, for nobody else */
     clb_chat_t *chat;
     clb_limits_t limits;
     apr_size_t max_line;
@@ -33,6 +34,7 @@ typedef struct clb_turn_t {
     /* results */
     apr_uint32_t process;        /**< which one served, 0 = none */
     apr_interval_time_t queued;  /**< time until the grant */
+    int continued;               /**< a parked process went on */
     int left;                    /**< the client went away */
 } clb_turn_t;
 

@@ -313,23 +313,84 @@ static void start(clb_keeper_t *keeper, clb_pool_t *pool, int background)
     }
 }
 
+/* The process that is in @a state for the longest time, not of the pool
+ * @a needy; NULL if there is none. */
+static clb_process_t *oldest(const clb_keeper_t *keeper, clb_state_e state,
+                             const clb_backend_t *backend,
+                             const clb_pool_t *needy)
+{
+    clb_process_t *p, *best = NULL;
+
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        if (p->state == state && p->home != needy
+            && (backend == NULL || p->backend == backend)
+            && (best == NULL || p->since < best->since)) {
+            best = p;
+        }
+    }
+    return best;
+}
+
+/* End what can be spared most: first the conversation that is the least likely
+ * to go on, then a process of a pool other than @a needy.
+ * @return its memory, 0 if there is none */
+static apr_off_t spare(clb_keeper_t *keeper, const clb_pool_t *needy)
+{
+    clb_process_t *p = oldest(keeper, CLB_PARKED, NULL, NULL);
+    apr_off_t size;
+
+    if (p == NULL && (p = oldest(keeper, CLB_IDLE, NULL, needy)) == NULL) {
+        return 0;
+    }
+    size = clb_memory_of(p->pid);
+    ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, keeper->server,
+                 "process %u (%s): makes room", p->id, p->backend->name);
+    clb_process_end(p, 0);
+    return size > 0 ? size : 1;
+}
+
 /* Make room for a process that is needed now by ending one that is not. */
 static void make_room(clb_keeper_t *keeper, const clb_pool_t *needy)
 {
-    clb_process_t *p, *oldest = NULL;
+    if (count(keeper, NULL, CLB_DYING, CLB_DYING) == 0) {
+        spare(keeper, needy);
+    }
+}
 
+/* End what memory has no room for, and conversations nobody can come back to.
+ * What was ended is taken as gone until the next measurement. */
+static void relieve(clb_keeper_t *keeper)
+{
+    clb_process_t *p;
+
+    while (keeper->excess > 0) {
+        apr_off_t size = spare(keeper, NULL);
+
+        keeper->excess -= size > 0 ? size : keeper->excess;
+    }
+    while (keeper->draining
+           && (p = oldest(keeper, CLB_PARKED, NULL, NULL)) != NULL) {
+        clb_process_end(p, 0);
+    }
+}
+
+void clb_warm_park(clb_keeper_t *keeper, clb_process_t *process)
+{
+    const clb_backend_t *backend = process->backend;
+    clb_process_t *p = NULL;
+    int n = 0;
+
+    if (keeper->draining) {
+        clb_process_end(process, 0);
+        return;
+    }
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
-        if (p->state == CLB_DYING) {
-            return;     /* room is being made */
-        }
-        if (p->state == CLB_IDLE && p->home != needy
-            && (oldest == NULL || p->since < oldest->since)) {
-            oldest = p;
-        }
+        n += p->backend == backend && p->state == CLB_PARKED;
     }
-    if (oldest != NULL) {
-        clb_process_end(oldest, 0);
+    if (n >= backend->park) {
+        clb_process_end(oldest(keeper, CLB_PARKED, backend, NULL), 0);
     }
+    clb_process_enter(process, CLB_PARKED, backend->park_time);
 }
 
 static int full(const clb_keeper_t *keeper)
@@ -407,7 +468,7 @@ static void retire(clb_keeper_t *keeper, clb_pool_t *pool)
         if (p->home != pool || p->state != CLB_IDLE) {
             continue;
         }
-        if (keeper->draining || keeper->crowded
+        if (keeper->draining
             || (surplus > 0 && now - p->since > leisure(pool->backend))
             || now - p->born > pool->backend->warm.refresh) {
             ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, keeper->server,
@@ -424,6 +485,7 @@ void clb_warm_tend(clb_keeper_t *keeper)
     int i;
 
     keeper->filling = 0;
+    relieve(keeper);
     for (i = 0; i < keeper->pools->nelts; i++) {
         start_needed(keeper, &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t));
     }
@@ -455,6 +517,7 @@ void clb_warm_publish(clb_keeper_t *keeper)
                 census.idle += p->state == CLB_IDLE;
                 census.leased += p->state == CLB_LEASED;
                 census.settling += p->state == CLB_SETTLING;
+                census.parked += p->state == CLB_PARKED;
                 census.dying += p->state == CLB_DYING;
             }
         }

@@ -4,6 +4,7 @@
 
 #include "../backend/driver.h"
 #include "../core/error.h"
+#include "../core/sha256.h"
 
 #include <apr_errno.h>
 #include <apr_time.h>
@@ -15,13 +16,19 @@
  */
 
 #define CLB_WIRE_MAGIC 0x434c4257u
-#define CLB_WIRE_VERSION 1u
+#define CLB_WIRE_VERSION 2u
 
 /** stdin, stdout and the scratch files. */
 #define CLB_WIRE_FDS (2 + CLB_FILES_MAX)
 
 /** How much of a process's stderr travels. */
 #define CLB_WIRE_TAIL 2048
+
+/** A conversation that a process may hold: its digest (core/prefix.h). */
+typedef struct clb_talk_t {
+    apr_uint32_t held;         /**< 0 = none */
+    unsigned char digest[CLB_SHA256_SIZE];
+} clb_talk_t;
 
 typedef enum clb_msg_e {
     CLB_MSG_LEASE = 1,   /**< worker: I hold a row; beside it, my socket */
@@ -35,11 +42,13 @@ typedef struct clb_msg_lease_t {
     apr_uint32_t row;
     apr_uint32_t backend;      /**< index in the configuration */
     apr_uint64_t nonce;
+    clb_talk_t talk;           /**< best a process that holds this one */
 } clb_msg_lease_t;
 
 typedef struct clb_msg_grant_t {
     apr_uint32_t process;      /**< its number, for logs */
     apr_uint32_t files;
+    apr_uint32_t parked;       /**< it holds the conversation asked for */
     unsigned char state[CLB_STATE_MAX];
 } clb_msg_grant_t;
 
@@ -57,6 +66,7 @@ typedef struct clb_msg_exited_t {
 typedef struct clb_msg_release_t {
     apr_uint32_t fate;         /**< clb_fate_e */
     apr_uint32_t midline;      /**< half a line was read */
+    clb_talk_t talk;           /**< PARK, CLEAN: what it holds now */
     unsigned char state[CLB_STATE_MAX];
 } clb_msg_release_t;
 

@@ -15,7 +15,7 @@
  */
 
 #define CLB_TABLE_MAGIC 0x434c4254u
-#define CLB_TABLE_VERSION 1u
+#define CLB_TABLE_VERSION 2u
 #define CLB_TABLE_ROWS 1024
 /** Backends of one generation; a reload may rename all of them. */
 #define CLB_BACKENDS_MAX 32
@@ -47,6 +47,7 @@ typedef struct clb_census_t {
     apr_int32_t idle;
     apr_int32_t leased;
     apr_int32_t settling;
+    apr_int32_t parked;
     apr_int32_t dying;
 } clb_census_t;
 
@@ -59,6 +60,8 @@ typedef struct clb_table_backend_t {
     apr_uint32_t starts;
     apr_uint32_t failures;   /**< starts that failed, and idle deaths */
     apr_uint32_t failing;    /**< 1 while the keeper backs off */
+    apr_uint32_t hits;       /**< turns that found their conversation parked */
+    apr_uint32_t misses;     /**< turns with history that did not */
 } clb_table_backend_t;
 
 typedef struct clb_shared_t {

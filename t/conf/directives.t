@@ -151,6 +151,8 @@ my %good_there = (
     CLIBridgeWarm    => ['none', 'Periodic refresh=60', 'persistent max=2',
                          'adaptive min=1 max=4', 'adaptive min=3 max=3',
                          'adaptive max=0', 'periodic min=1024'],
+    CLIBridgePark    => ['off', 'Off timeout=60'],
+    CLIBridgeUntested => ['warn', 'Refuse'],
 );
 my %bad_there = (
     CLIBridgeDriver =>
@@ -183,6 +185,14 @@ my %bad_there = (
         'adaptive min=3 max=2' => 'min= must not be more than max=',
         'adaptive max=2 min=3' => 'min= must not be more than max=',
     },
+    CLIBridgePark => {
+        (map { $_ => number(1, 1024, $_) } 0, 1025, 'x'),
+        '4 60'        => "write a number or off, then timeout=SECONDS, not"
+                         . " '60'",
+        '4 timeout=0' => "$seconds '0'",
+    },
+    CLIBridgeUntested =>
+        { yes => "write one of warn, refuse, not 'yes'" },
 );
 
 my $mine = sub { "$_[0]\n" };
@@ -211,7 +221,8 @@ bad($_, qr/^\Q$_\E (?:takes|requires) \w+/m)
            CLIBridgeUnsupported CLIBridgeOrigin);
 bad(backend($_), qr/^\Q$_\E (?:takes|requires) \w+/m, name => "$_ alone")
     for qw(CLIBridgeDriver CLIBridgeProgram CLIBridgeArg CLIBridgeEnv
-           CLIBridgeEnvFile CLIBridgeModels CLIBridgeHome CLIBridgeReuse);
+           CLIBridgeEnvFile CLIBridgeModels CLIBridgeHome CLIBridgeReuse
+           CLIBridgePark CLIBridgeUntested);
 bad('CLIBridge maybe', 'CLIBridge must be On or Off');
 
 # --- where a directive may stand ------------------------------------------
@@ -230,7 +241,8 @@ my @dir    = qw(CLIBridgeTimeout CLIBridgeKeepAlive CLIBridgeMaxBody
                 CLIBridgeOrigin);
 my @both   = qw(CLIBridgeHome CLIBridgeEnv CLIBridgeEnvFile);
 my @there  = qw(CLIBridgeDriver CLIBridgeProgram CLIBridgeArg CLIBridgeModels
-                CLIBridgeReuse CLIBridgeWarm);
+                CLIBridgeReuse CLIBridgeWarm CLIBridgePark
+                CLIBridgeUntested);
 
 for my $name (@global) {
     bad(host("$name $value{$name}"), "$name: belongs to the main server, "
@@ -250,7 +262,8 @@ good(account("$_ $value{$_}")) for @both;
 my $belongs = 'does not belong into this section; what does:';
 my $inside  = 'CLIBridgeDriver CLIBridgeProgram CLIBridgeArg CLIBridgeEnv '
             . 'CLIBridgeEnvFile CLIBridgeModels CLIBridgeHome CLIBridgeSlots '
-            . 'CLIBridgeReuse CLIBridgeWarm <CLIBridgeAccount>';
+            . 'CLIBridgeReuse CLIBridgeWarm CLIBridgePark '
+            . 'CLIBridgeUntested <CLIBridgeAccount>';
 bad(backend("$_ $value{$_}"), "<CLIBridgeBackend>: $_ $belongs $inside",
     name => "$_ in a backend", at => $_)
     for grep({ $_ ne 'CLIBridgeSlots' } @global), @host, @dir;
@@ -322,6 +335,13 @@ bad(sprintf($section, 'claude', "CLIBridgeProgram /bin/cat\n"
             . 'CLIBridgeReuse none'),
     '<CLIBridgeBackend claude>: CLIBridgeReuse is for the driver command '
     . 'only');
+
+bad(sprintf($section, 'echo', 'CLIBridgePark 4'),
+    '<CLIBridgeBackend echo>: CLIBridgePark is not for the driver command, '
+    . 'whose programs hold no conversation');
+good(sprintf($section, 'claude', "CLIBridgeProgram /bin/cat\n"
+             . "CLIBridgePark $_"), name => "claude parks: $_")
+    for 1, '1024 timeout=864000';
 
 bad("CLIBridgeDefaultModel other\n" . backend('CLIBridgeModels one-*'),
     "CLIBridgeDefaultModel: no backend serves 'other'; see CLIBridgeModels");

@@ -30,6 +30,7 @@ typedef struct turn_t {
     int ended;
     int ready;
     clb_fate_e fate;
+    int known;                  /* given with the chat */
     const char *wrong;            /* the first rule broken, or NULL */
 } turn_t;
 
@@ -193,7 +194,7 @@ static inline clb_step_t *turn_input(turn_t *turn, clb_in_e kind,
                                      int status)
 {
     clb_input_t in = { .kind = kind, .backend = &turn->backend,
-                       .chat = turn->chat, .len = len, .status = status };
+                       .chat = turn->chat, .known = turn->known, .len = len, .status = status };
     clb_step_t *step = turn->step = clb_step_create(turn->pool);
     int i, ended = turn->ended;
 
@@ -232,7 +233,8 @@ static inline const char *turn_lines(turn_t *turn, const char *data,
                                      const char *end)
 {
     while (data < end && (turn->fate == CLB_FATE_NONE
-                          || turn->fate == CLB_FATE_SETTLE)) {
+                          || turn->fate == CLB_FATE_SETTLE
+                          || turn->fate == CLB_FATE_PARK)) {
         const char *lf = memchr(data, '\n', (apr_size_t)(end - data));
 
         lf = lf == NULL ? end : lf;
@@ -250,7 +252,7 @@ static inline void turn_print(turn_t *turn, const char *lines)
 /* The whole turn as a line: events, then the fate. */
 static inline const char *turn_said(turn_t *turn)
 {
-    static const char *const fates[] = { "-", "clean", "settle", "end",
+    static const char *const fates[] = { "-", "clean", "settle", "park", "end",
                                          "kill" };
 
     return apr_pstrcat(turn->pool, turn->said.data, turn->said.len > 0

@@ -150,8 +150,8 @@ static void command_line(void)
     ok(has(clb_driver_claude.argv, "--strict-mcp-config"), "and no servers");
     ok(has(clb_driver_claude.env, "CLAUDE_CODE_DISABLE_ATTACHMENTS=1"),
        "and reads no file that a prompt names");
-    is_int(clb_driver_claude.traits(NULL), CLB_PROBE,
-           "it speaks lines, is probed, and serves once");
+    is_int(clb_driver_claude.traits(NULL), CLB_PROBE | CLB_PARKS,
+           "it speaks lines, is probed, and serves one conversation");
 }
 
 static void warming(void)
@@ -333,7 +333,7 @@ static void history(void)
        "which is the question");
     is_str(turn_said(&turn), "-> -", "nothing was said yet");
     turn_print(&turn, q(START TEXT("hi") DELTA("'end_turn'") STOP));
-    is_str(turn_said(&turn), "start [hi] usage 121+20+3/7/0 stop end -> end",
+    is_str(turn_said(&turn), "start [hi] usage 121+20+3/7/0 stop end -> park",
            "then comes the answer");
     is_int(line_count(&turn), 6, "and no more lines");
 }
@@ -342,7 +342,7 @@ static void answers(void)
 {
     is_str(answer(q(OPEN START TEXT("one") TEXT(" two") DELTA("'end_turn'")
                     STOP RESULT("one two"))),
-           "start [one] [ two] usage 121+20+3/7/0 stop end -> end",
+           "start [one] [ two] usage 121+20+3/7/0 stop end -> clean",
            "an answer ends at message_stop");
     is_str(answer(q(OPEN START TEXT("cut") DELTA("'max_tokens'"))),
            "start [cut] usage 121+20+3/7/0 stop length -> kill",
@@ -352,7 +352,7 @@ static void answers(void)
            "start [cut] usage 121+20+3/7/0 stop length -> kill",
            "also when the window is full");
     is_str(answer(q(START TEXT("x") DELTA("'stop_sequence'") STOP)),
-           "start [x] usage 121+20+3/7/0 stop sequence -> end",
+           "start [x] usage 121+20+3/7/0 stop sequence -> park",
            "a stop sequence the vendor saw");
     is_str(answer(q(START TEXT("No.") SYNTHETIC("invalid_request")
                     DELTA("'refusal'") STOP)),
@@ -371,7 +371,7 @@ static void answers(void)
                     EVENT("'content_block_delta','index':0,'delta':"
                     "{'type':'signature_delta','signature':'c2ln'}")
                     TEXT("x") DELTA("'end_turn'") STOP)),
-           "start <hm> [x] usage 121+20+3/7/0 stop end -> end",
+           "start <hm> [x] usage 121+20+3/7/0 stop end -> park",
            "thinking is reasoning, its signature nothing");
     is_str(answer(q(START RESULT("whole"))),
            "start [whole] usage 121+20+3/1/0 stop end -> end",
@@ -423,7 +423,7 @@ static void noise(void)
                     EVENT("'message_delta'")
                     EVENT("'nonsense'")
                     TEXT("ok") DELTA("'end_turn'") STOP)),
-           "start [ok] usage 121+20+3/7/0 stop end -> end",
+           "start [ok] usage 121+20+3/7/0 stop end -> park",
            "lines that mean nothing are passed over");
 }
 
@@ -582,7 +582,7 @@ static void limits(void)
     wait_told(q(LIMIT("allowed", "'resetsAt':1795171149,") START TEXT("x")
                 DELTA("'end_turn'") STOP), &said);
     is_str(said, "(limit: allowed) start [x] usage 121+20+3/7/0 stop end"
-           " -> end", "an open window is a note");
+           " -> park", "an open window is a note");
 
     wait = wait_told(q(RETRY("rate_limit", "1500.7")), &said);
     is_str(said, "rate_limited: the model's API refused the request (429)"
@@ -595,7 +595,7 @@ static void limits(void)
     wait = wait_told(q(RETRY("overloaded", "578.0") START TEXT("x")
                        DELTA("'end_turn'") STOP), &said);
     is_str(said, "(status 429, again in 578 ms) start [x] "
-           "usage 121+20+3/7/0 stop end -> end", "other retries are");
+           "usage 121+20+3/7/0 stop end -> park", "other retries are");
     wait_told(q(RETRY("unknown", "null")), &said);
     is_str(said, "(status 429, again in 0 ms) -> -", "whatever their name");
 }
@@ -617,6 +617,47 @@ static void endings(void)
     is_int(turn.step->close_stdin, 0, "nor the chance to finish");
 }
 
+#define ANSWERED q(START TEXT("x") DELTA("'end_turn'") STOP)
+
+/* What comes after the answer, which nobody reads any more. */
+static clb_fate_e after(const char *lines)
+{
+    turn_t turn;
+
+    begin(&turn, chat_new(1));
+    turn_print(&turn, ANSWERED);
+    turn.chat = NULL;
+    turn_print(&turn, lines);
+    is_str(turn.wrong, NULL, "without a word");
+    return turn.fate;
+}
+
+static void parking(void)
+{
+    turn_t turn;
+
+    is_int(after(""), CLB_FATE_PARK, "it may stay");
+    is_int(after(q(LIMIT("allowed", ""))), CLB_FATE_PARK, "with some news");
+    is_int(after(q(RESULT("x"))), CLB_FATE_CLEAN, "until it is ready");
+    is_int(after(q(FAILED("null", "x", ""))), CLB_FATE_END,
+           "not when something went wrong late");
+    is_int(after(q(START)), CLB_FATE_KILL, "nor when it asks again");
+
+    turn_init(&turn, pool, &clb_driver_claude, CLB_REUSE_UNSET);
+    turn.chat = chat_new(3);
+    turn.known = 2;
+    turn_input(&turn, CLB_IN_CHAT, NULL, 0, 0);
+    is_int(line_count(&turn), 1, "a conversation goes on with one line");
+    is_str(content_of(written(&turn, 0)), "text 3||", "the user's");
+    ok(clb_json_get(written(&turn, 0), "shouldQuery") == NULL,
+       "which is the question");
+    turn_print(&turn, ANSWERED);
+    is_str(turn_said(&turn), "start [x] usage 121+20+3/7/0 stop end -> park",
+           "that is answered");
+    turn_print(&turn, q(RESULT("x")));
+    is_int(turn.fate, CLB_FATE_CLEAN, "and so on");
+}
+
 /* A state that came over a socket is believed as far as it does no harm. */
 static void strange_state(void)
 {
@@ -630,7 +671,7 @@ static void strange_state(void)
     fresh.chat = chat_new(1);
     turn_input(&fresh, CLB_IN_CHAT, NULL, 0, 0);
     turn_print(&fresh, q(START TEXT("x") DELTA("'end_turn'") STOP));
-    is_str(turn_said(&fresh), "start [x] usage 121+20+3/7/0 stop end -> end",
+    is_str(turn_said(&fresh), "start [x] usage 121+20+3/7/0 stop end -> park",
            "a chat begins with a state of its own");
     for (byte = 1; byte < 256; byte += 127) {
         turn_t turn;
@@ -654,22 +695,22 @@ static const struct {
     const char *said;
 } runs[] = {
     { "say", 1,
-      "start [hello there] usage 120+0+0/1/0 stop end -> end" },
+      "start [hello there] usage 120+0+0/1/0 stop end -> clean" },
     { "stream", 1,
       "start [tok1] [ tok2] [ tok3] [ tok4] [ tok5] usage 123+0+0/45/0 "
-      "stop end -> end" },
+      "stop end -> clean" },
     { "system", 1,
       "start [found sys-needle;] [missing other;] usage 124+0+0/2/0 "
-      "stop end -> end" },
+      "stop end -> clean" },
     { "unicode", 1,
       "start [\"q\"\\ \n\xe2\x80\xa8 \xc3\xa9 \xf0\x9f\x98\x80 ]] [[x] "
-      "usage 125+0+0/1/0 stop end -> end" },
+      "usage 125+0+0/1/0 stop end -> clean" },
     { "flags", 1,
-      "start [one ] usage 120+0+0/1/0 stop sequence -> end" },
+      "start [one ] usage 120+0+0/1/0 stop sequence -> clean" },
     { "history", 7,
       "start [found needle-1;] [found noted-1;] [found needle-2;] "
       "[found noted-2;] [found needle-3;] [missing absent;] usage "
-      "155+0+0/6/0 stop end -> end" },
+      "155+0+0/6/0 stop end -> clean" },
     { "length", 1,
       "start [cut] usage 122+0+0/1/0 stop length -> kill" },
     { "context-window", 1,
@@ -678,11 +719,11 @@ static const struct {
       "start [I cannot help with that.] usage 129+0+0/1/0 stop filter "
       "-> kill" },
     { "think-budget", 1,
-      "start <let me see> [done] usage 123+0+0/1/0 stop end -> end" },
+      "start <let me see> [done] usage 123+0+0/1/0 stop end -> clean" },
     { "think-off", 1,
-      "start [done] usage 123+0+0/1/0 stop end -> end" },
+      "start [done] usage 123+0+0/1/0 stop end -> clean" },
     { "oauth-say", 1,
-      "start [hi] usage 117+0+0/1/0 stop end -> end" },
+      "start [hi] usage 117+0+0/1/0 stop end -> clean" },
     { "error-400-r0", 1,
       "bad_request: API Error: 400 scripted error 400 -> end" },
     { "error-401-r1", 1,
@@ -845,6 +886,7 @@ int main(void)
     errors();
     limits();
     endings();
+    parking();
     strange_state();
     real_runs();
     other_runs();

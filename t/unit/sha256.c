@@ -84,6 +84,38 @@ static void digests(void)
     free(million);
 }
 
+/* However it is cut into pieces, the digest is the same. */
+static void pieces(void)
+{
+    unsigned char data[300], whole[CLB_SHA256_SIZE], digest[CLB_SHA256_SIZE];
+    apr_size_t i, cut, differ = 0;
+    clb_sha256_t sum, copy;
+
+    for (i = 0; i < sizeof(data); i++) {
+        data[i] = (unsigned char)(i * 7);
+    }
+    clb_sha256(whole, data, sizeof(data));
+    for (cut = 1; cut < sizeof(data); cut++) {
+        clb_sha256_begin(&sum);
+        for (i = 0; i < sizeof(data); i += cut) {
+            clb_sha256_add(&sum, data + i, cut < sizeof(data) - i ? cut
+                                           : sizeof(data) - i);
+            clb_sha256_end(&sum, digest);
+        }
+        differ += memcmp(digest, whole, sizeof(whole)) != 0;
+    }
+    is_int(differ, 0, "pieces of any size, with looks in between");
+    clb_sha256_begin(&sum);
+    clb_sha256_add(&sum, "ab", 2);
+    copy = sum;
+    clb_sha256_add(&sum, "x", 1);
+    clb_sha256_add(&copy, "c", 1);
+    clb_sha256_end(&copy, digest);
+    is_str(hex(digest), "ba7816bf8f01cfea414140de5dae2223"
+                        "b00361a396177a9cb410ff61f20015ad",
+           "a copy goes on by itself");
+}
+
 static void unhex(void)
 {
     static const char lower[] =
@@ -115,6 +147,7 @@ static void unhex(void)
 int main(void)
 {
     digests();
+    pieces();
     unhex();
     return tap_done();
 }

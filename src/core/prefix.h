@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLB_PREFIX_H
+#define CLB_PREFIX_H
+
+#include "chat.h"
+#include "sha256.h"
+
+/**
+ * The beginning of a conversation in its normal form, as a digest: by it a
+ * request finds the process that went through the conversation so far. Two
+ * beginnings have the same digest if they mean the same to a model: messages
+ * of one role are merged, their text is joined, reasoning is left out, because
+ * clients re-send all of that in many ways. Who asks and what a process is
+ * given once (model, system prompt, parameters) are part of it.
+ */
+typedef struct clb_prefix_t {
+    clb_sha256_t sum;
+} clb_prefix_t;
+
+/**
+ * Begin with what comes before the first message.
+ * @param owner whose conversation it is, e.g. a client's key; nobody else's
+ *        conversations have the same digests
+ * @param backend its name
+ */
+void clb_prefix_begin(clb_prefix_t *prefix, const clb_chat_t *chat,
+                      const char *owner, const char *backend);
+
+/** Add the turns from @a from to before @a to of clb_chat_turns(). */
+void clb_prefix_turns(clb_prefix_t *prefix, clb_chat_t *chat, int from,
+                      int to);
+
+/** Begin the assistant's answer, ... */
+void clb_prefix_answer(clb_prefix_t *prefix);
+
+/** ... add a piece of its text, ... */
+void clb_prefix_text(clb_prefix_t *prefix, const char *text, apr_size_t len);
+
+/** ... and take the digest at its end. */
+void clb_prefix_answered(clb_prefix_t *prefix,
+                         unsigned char digest[CLB_SHA256_SIZE]);
+
+/** The digest so far, between two turns. */
+void clb_prefix_digest(const clb_prefix_t *prefix,
+                       unsigned char digest[CLB_SHA256_SIZE]);
+
+#endif
