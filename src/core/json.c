@@ -173,6 +173,11 @@ clb_json_t *clb_json_get(const clb_json_t *object, const char *key)
     return json_is_null(value) ? NULL : (clb_json_t *)value;
 }
 
+clb_json_t *clb_json_member(const clb_json_t *object, const char *key)
+{
+    return (clb_json_t *)json_object_get(raw(object), key);
+}
+
 clb_json_t *clb_json_find(const clb_json_t *object, const char *path)
 {
     char key[64];
@@ -250,6 +255,11 @@ apr_int64_t clb_json_get_integer(const clb_json_t *object, const char *key,
 int clb_json_true(const clb_json_t *json)
 {
     return json_is_true(raw(json));
+}
+
+int clb_json_equal(const clb_json_t *a, const clb_json_t *b)
+{
+    return json_equal(raw(a), raw(b));
 }
 
 apr_size_t clb_json_size(const clb_json_t *json)

@@ -36,6 +36,10 @@ apr_status_t clb_json_parse(clb_json_t **json, const char *data,
  *  @a object is not an object: clients send null for "not given". */
 clb_json_t *clb_json_get(const clb_json_t *object, const char *key);
 
+/** The member @a key of @a object, even if it is null; NULL when there is
+ *  none. */
+clb_json_t *clb_json_member(const clb_json_t *object, const char *key);
+
 /** The value at @a path ("a.b.c") below @a object, or NULL. */
 clb_json_t *clb_json_find(const clb_json_t *object, const char *path);
 
@@ -65,6 +69,10 @@ apr_int64_t clb_json_get_integer(const clb_json_t *object, const char *key,
 
 /** 1 if the value is true. */
 int clb_json_true(const clb_json_t *json);
+
+/** 1 if both are the same value; the order of members does not matter, 1 and
+ *  1.0 are not the same. */
+int clb_json_equal(const clb_json_t *a, const clb_json_t *b);
 
 /** Number of items of an array or members of an object, else 0. */
 apr_size_t clb_json_size(const clb_json_t *json);
