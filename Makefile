@@ -19,7 +19,8 @@ MODULE   := $(BUILD)/mod_clibridge.so
 # everything that knows nothing of httpd: what unit tests and fuzzers link
 PURE     := $(filter $(BUILD)/src/core/% $(BUILD)/src/api/% \
               $(BUILD)/src/backend/% $(BUILD)/src/shm/% $(BUILD)/src/acct/% \
-              $(BUILD)/src/proc/wire.o,$(OBJECTS))
+              $(BUILD)/src/proc/wire.o $(BUILD)/src/proc/stub%.o,\
+              $(OBJECTS))
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wvla -Wformat=2 -Werror -Wno-unused-parameter
