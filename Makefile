@@ -13,7 +13,8 @@ PACKAGES := gcc make apache2 apache2-dev libapr1-dev libaprutil1-dev \
             libjansson-dev
 
 SOURCES  := mod_clibridge.c $(wildcard src/*/*.c)
-OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
+CANARIES := $(BUILD)/src/backend/canaries
+OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o) $(CANARIES).o
 MODULE   := $(BUILD)/mod_clibridge.so
 
 # everything that knows nothing of httpd: what unit tests and fuzzers link
@@ -66,6 +67,25 @@ $(BUILD)/%.o: %.c
 	@echo CC $<
 	@$(CC) $(CFLAGS_ALL) $(CPPFLAGS_ALL) -MMD -MP -c $< -o $@
 
+# what each version of a CLI is known to send, as C
+$(CANARIES).c: $(sort $(wildcard src/backend/canary/*.json)) Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "canary.h"'; \
+	  echo 'const clb_canary_t clb_canaries[] = {'; \
+	  for file in $(filter %.json,$^); do \
+	    name=$$(basename $$file .json); \
+	    echo "{ \"$${name%%-*}\", \"$${name#*-}\","; \
+	    sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $$file; \
+	    echo '},'; \
+	  done; \
+	  echo '{ NULL, NULL, NULL } };'; } >$@.new
+	@mv $@.new $@
+
+$(CANARIES).o: $(CANARIES).c
+	@echo CC $<
+	@$(CC) $(CFLAGS_ALL) $(CPPFLAGS_ALL) -iquote src/backend -MMD -MP \
+	  -c $< -o $@
+
 # only the module record is visible: httpd loads modules into one name space
 $(MODULE): $(OBJECTS) conf/exports.map
 	@echo LD $@
@@ -96,11 +116,12 @@ $(BUILD)/t/fuzz/%: t/fuzz/%.c t/fuzz/replay.c t/fuzz/turn.h $(PURE)
 
 unit: $(UNITS) $(REPLAYS)
 
-fuzz:
+fuzz: $(CANARIES).c
 	@mkdir -p $(BUILD)/fuzz
 	$(CLANG) -std=gnu99 -g -O1 -fsanitize=fuzzer,address,undefined \
 	  $(CPPFLAGS_ALL) -DFUZZING -o $(BUILD)/fuzz/$(T) t/fuzz/$(T).c \
-	  $(patsubst $(BUILD)/%.o,%.c,$(PURE)) $(LIBS)
+	  $(patsubst $(BUILD)/%.o,%.c,$(filter-out $(CANARIES).o,$(PURE))) \
+	  -iquote src/backend $(CANARIES).c $(LIBS)
 	mkdir -p $(BUILD)/fuzz/$(T).corpus
 	$(BUILD)/fuzz/$(T) -max_total_time=$(or $(SECONDS),60) \
 	  -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/$(T).corpus t/data/fuzz/$(T)
