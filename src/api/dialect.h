@@ -12,6 +12,14 @@
  * knows no driver, no HTTP and no descriptor.
  */
 
+/** A call in an answer. */
+typedef struct clb_call_t {
+    const char *id;
+    const char *name;
+    int custom;                  /**< of a tool that takes a text */
+    clb_buf_t arguments;         /**< so far */
+} clb_call_t;
+
 /** An answer under way. */
 typedef struct clb_reply_t {
     apr_pool_t *pool;
@@ -21,6 +29,7 @@ typedef struct clb_reply_t {
     clb_buf_t out;               /**< bytes to send; the sender empties it */
     clb_buf_t text;              /**< the answer so far, if not streamed */
     clb_buf_t reasoning;
+    apr_array_header_t *calls;   /**< of clb_call_t */
     clb_usage_t usage;
     clb_stop_e stop;
     const char *head;            /**< the dialect's own: start of each chunk */
@@ -35,7 +44,8 @@ typedef struct clb_dialect_t {
                           clb_error_t *error);
     /** What comes before the first event of a stream. */
     void (*begin)(clb_reply_t *reply);
-    /** TEXT, REASONING or STOP as stream bytes; STOP ends the stream. */
+    /** TEXT, REASONING, CALL, ARGUMENTS or STOP as stream bytes; STOP ends
+     *  the stream. reply->calls has the event already. */
     void (*event)(clb_reply_t *reply, const clb_event_t *event);
     /** An error in a stream that has begun: it must not look complete. */
     void (*error)(clb_reply_t *reply, const clb_error_t *error);
@@ -47,6 +57,18 @@ typedef struct clb_dialect_t {
 
 extern const clb_dialect_t clb_openai_chat;
 extern const clb_dialect_t clb_openai_completions;
+
+/** Note what CALL and ARGUMENTS say in reply->calls. */
+void clb_reply_note(clb_reply_t *reply, const clb_event_t *event);
+
+/** The last call, NULL before the first. */
+clb_call_t *clb_reply_call(const clb_reply_t *reply);
+
+/** The arguments of @a call, never an empty text. */
+const char *clb_call_arguments(const clb_call_t *call);
+
+/** The text that a custom tool is called with. */
+const char *clb_call_input(const clb_call_t *call, apr_pool_t *pool);
 
 /** An empty reply to @a chat in @a pool. */
 clb_reply_t *clb_reply_create(const clb_dialect_t *dialect,

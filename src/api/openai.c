@@ -302,6 +302,7 @@ const char *clb_openai_finish(clb_stop_e stop)
     switch (stop) {
     case CLB_STOP_LENGTH: return "length";
     case CLB_STOP_FILTER: return "content_filter";
+    case CLB_STOP_CALLS: return "tool_calls";
     default: return "stop";
     }
 }
@@ -359,14 +360,14 @@ void clb_openai_chunk(clb_reply_t *reply, const char *lead, const char *text,
 }
 
 void clb_openai_whole(clb_reply_t *reply, const char *object, const char *key,
-                      const clb_json_t *value)
+                      const clb_json_t *value, const char *finish)
 {
     clb_json_write(&reply->out, clb_json_pack(reply->pool,
         "{s:s, s:s, s:I, s:s, s:[{s:i, s:O, s:n, s:s}], s:O}",
         "id", reply->id, "object", object,
         "created", (long long)reply->created, "model", reply->chat->asked,
         "choices", "index", 0, key, value, "logprobs",
-        "finish_reason", clb_openai_finish(reply->stop),
+        "finish_reason", finish,
         "usage", clb_openai_usage(reply)));
 }
 

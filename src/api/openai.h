@@ -47,7 +47,7 @@ void clb_openai_chunk(clb_reply_t *reply, const char *lead, const char *text,
 
 /** Append the whole answer with one choice, whose @a key is @a value. */
 void clb_openai_whole(clb_reply_t *reply, const char *object, const char *key,
-                      const clb_json_t *value);
+                      const clb_json_t *value, const char *finish);
 
 /** Append the chunk that carries usage alone, if asked for, and [DONE]. */
 void clb_openai_end(clb_reply_t *reply);

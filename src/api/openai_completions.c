@@ -77,7 +77,8 @@ static void event(clb_reply_t *reply, const clb_event_t *ev)
 static void whole(clb_reply_t *reply)
 {
     clb_openai_whole(reply, "text_completion", "text",
-                     clb_json_pack(reply->pool, "s", reply->text.data));
+                     clb_json_pack(reply->pool, "s", reply->text.data),
+                     clb_openai_finish(reply->stop));
 }
 
 const clb_dialect_t clb_openai_completions = {

@@ -16,6 +16,8 @@ typedef struct claude_t {
     apr_uint32_t started;    /* a message_start was seen */
     apr_uint64_t spoke;      /* bytes of text streamed */
     apr_uint32_t reasoned;   /* a stop reason was seen */
+    apr_uint32_t calling;    /* the block that streams is a call */
+    apr_uint32_t invented;   /* a call is of a tool that is not offered */
     apr_uint32_t answered;   /* the answer is whole; `result` is to come */
     apr_uint32_t failure;    /* clb_error_e named by a line before `result` */
     apr_uint32_t stop;       /* clb_stop_e of message_delta */
@@ -52,11 +54,47 @@ static const char *const models[] = {
     "sonnet", "opus", "haiku", "claude-*", NULL
 };
 
+static const clb_setting_t trial_env[] = {
+    { "ANTHROPIC_BASE_URL", NULL }, { "ANTHROPIC_API_KEY", "sk-ant-canary" },
+    { "ANTHROPIC_AUTH_TOKEN", "" }, { "CLAUDE_CODE_OAUTH_TOKEN", "" },
+    { "CLAUDE_CODE_USE_BEDROCK", "" }, { "CLAUDE_CODE_USE_VERTEX", "" },
+    { "CLAUDE_CODE_USE_FOUNDRY", "" }, { "ANTHROPIC_CUSTOM_HEADERS", "" },
+    { "NO_PROXY", "127.0.0.1" }, { "no_proxy", "127.0.0.1" },
+    { NULL, NULL }
+};
+
+#define SSE(type, members) "event: " type "\ndata: {\"type\":\"" type "\"" \
+    members "}\n\n"
+
+static const clb_trial_t trial = {
+    .env = trial_env,
+    .path = "/v1/messages",
+    .answer =
+        SSE("message_start", ",\"message\":{\"id\":\"msg_1\",\"type\":"
+            "\"message\",\"role\":\"assistant\",\"model\":\"canary\","
+            "\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,"
+            "\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}")
+        SSE("content_block_start", ",\"index\":0,\"content_block\":{"
+            "\"type\":\"text\",\"text\":\"\"}")
+        SSE("content_block_delta", ",\"index\":0,\"delta\":{\"type\":"
+            "\"text_delta\",\"text\":\"ok\"}")
+        SSE("content_block_stop", ",\"index\":0")
+        SSE("message_delta", ",\"delta\":{\"stop_reason\":\"end_turn\","
+            "\"stop_sequence\":null},\"usage\":{\"output_tokens\":1}")
+        SSE("message_stop", ""),
+};
+
 static const clb_scratch_t files[] = { { NULL, NULL } };
 
 static unsigned traits(const clb_backend_t *backend)
 {
     return CLB_PROBE | CLB_PARKS;
+}
+
+static unsigned can(const clb_backend_t *backend)
+{
+    return CLB_NEED_TOOLS | CLB_NEED_IMAGES | CLB_NEED_URLS
+         | CLB_NEED_DOCUMENTS | CLB_NEED_JSON | CLB_NEED_SCHEMA;
 }
 
 static unsigned honours(const clb_backend_t *backend)
@@ -71,7 +109,7 @@ static void begin(claude_t *state, const clb_input_t *in, clb_step_t *out)
     memset(state, 0, sizeof(*state));
     if (in->known > 0) {
         state->turn = (apr_uint32_t)in->known;
-        clb_claude_history(in->chat, &state->turn, out);
+        clb_claude_history(in->chat, &state->turn, in->known, out);
     }
     else {
         clb_claude_ask(in->chat, &state->turn, out);
@@ -170,7 +208,7 @@ static void fail(claude_t *state, const clb_json_t *json, clb_step_t *out)
 static void stop(claude_t *state, clb_step_t *out, clb_fate_e fate)
 {
     clb_step_event(out, CLB_EV_USAGE)->u.usage = state->usage;
-    clb_step_stop(out, state->stop <= CLB_STOP_FILTER ? state->stop
+    clb_step_stop(out, state->stop <= CLB_STOP_CALLS ? state->stop
                   : CLB_STOP_END, fate);
 }
 
@@ -184,7 +222,7 @@ static void result(claude_t *state, const clb_input_t *in,
         return;
     }
     if (replaying(state, in)) {
-        clb_claude_history(in->chat, &state->turn, out);
+        clb_claude_history(in->chat, &state->turn, 0, out);
         return;
     }
     if (!state->started) {
@@ -232,6 +270,27 @@ static void message_start(claude_t *state, const clb_json_t *event,
     clb_step_event(out, CLB_EV_START);
 }
 
+static void call(claude_t *state, const clb_input_t *in,
+                 const clb_json_t *event, clb_step_t *out)
+{
+    const clb_json_t *block = clb_json_get(event, "content_block");
+    const char *type = clb_json_get_string(block, "type");
+    const char *id = clb_json_get_string(block, "id");
+    const char *name = clb_json_get_string(block, "name"), *asked;
+    clb_event_t *call;
+
+    state->calling = type != NULL && strcmp(type, "tool_use") == 0
+                  && id != NULL && name != NULL && in->chat != NULL;
+    if (!state->calling) {
+        return;
+    }
+    asked = clb_claude_asked(in->chat, name, out->pool);
+    state->invented = state->invented || asked == NULL;
+    call = clb_step_event(out, CLB_EV_CALL);
+    call->u.call.id = id;
+    call->u.call.name = asked == NULL ? name : asked;
+}
+
 static void delta(claude_t *state, const clb_json_t *event, clb_step_t *out)
 {
     const clb_json_t *delta = clb_json_get(event, "delta");
@@ -243,6 +302,10 @@ static void delta(claude_t *state, const clb_json_t *event, clb_step_t *out)
     }
     clb_step_text(out, CLB_EV_REASONING,
                   clb_json_get_string(delta, "thinking"));
+    if (state->calling) {
+        clb_step_text(out, CLB_EV_ARGUMENTS,
+                      clb_json_get_string(delta, "partial_json"));
+    }
 }
 
 /* At its limit the CLI sends a second, hidden request ("Resume directly"), and
@@ -277,10 +340,26 @@ static void message_delta(claude_t *state, const clb_json_t *event,
     else if (strcmp(reason, "stop_sequence") == 0) {
         state->stop = CLB_STOP_SEQUENCE;
     }
+    else if (strcmp(reason, "tool_use") == 0) {
+        state->stop = CLB_STOP_CALLS;
+    }
 }
 
-static void stream_event(claude_t *state, const clb_json_t *json,
-                         clb_step_t *out)
+/* The client has all it asked for. A call of a tool that does not exist the CLI
+ * would answer itself, with one more request. */
+static void message_stop(claude_t *state, clb_step_t *out)
+{
+    if (state->invented) {
+        cut(state, state->stop, out);
+    }
+    else if (state->reasoned) {
+        state->answered = 1;
+        stop(state, out, CLB_FATE_PARK);
+    }
+}
+
+static void stream_event(claude_t *state, const clb_input_t *in,
+                         const clb_json_t *json, clb_step_t *out)
 {
     const clb_json_t *event = clb_json_get(json, "event");
     const char *type = clb_json_get_string(event, "type");
@@ -294,15 +373,17 @@ static void stream_event(claude_t *state, const clb_json_t *json,
     else if (!state->started) {
         return;
     }
+    else if (strcmp(type, "content_block_start") == 0) {
+        call(state, in, event, out);
+    }
     else if (strcmp(type, "content_block_delta") == 0) {
         delta(state, event, out);
     }
     else if (strcmp(type, "message_delta") == 0) {
         message_delta(state, event, out);
     }
-    else if (strcmp(type, "message_stop") == 0 && state->reasoned) {
-        state->answered = 1;
-        stop(state, out, CLB_FATE_PARK);
+    else if (strcmp(type, "message_stop") == 0) {
+        message_stop(state, out);
     }
 }
 
@@ -367,23 +448,41 @@ static void control_response(const clb_json_t *json, clb_step_t *out)
     }
 }
 
-/* Nothing is offered to the CLI that it could ask us for. */
-static void control_request(const clb_json_t *json, clb_step_t *out)
+/* The CLI asks us for the client's tools, and before it uses one. There is
+ * nothing else that it could ask for. */
+static void control_request(const clb_input_t *in, const clb_json_t *json,
+                            clb_step_t *out)
 {
     const char *id = clb_json_get_string(json, "request_id");
+    const clb_json_t *request = clb_json_get(json, "request");
+    const char *subtype = clb_json_get_string(request, "subtype");
+    clb_json_t *answer = NULL;
 
-    if (id != NULL) {
-        clb_claude_put(out, clb_json_pack(out->pool,
-            "{s:s, s:{s:s, s:s, s:s}}", "type", "control_response",
-            "response", "subtype", "error", "request_id", id, "error",
-            "not available"));
+    if (id == NULL) {
+        return;
     }
+    if (subtype != NULL && strcmp(subtype, "mcp_message") == 0) {
+        answer = clb_claude_mcp(in->chat, clb_json_get(request, "message"),
+                                out->pool);
+    }
+    else if (subtype != NULL && strcmp(subtype, "hook_callback") == 0) {
+        answer = clb_json_pack(out->pool, "{s:{s:s, s:s}}",
+            "hookSpecificOutput", "hookEventName", "PreToolUse",
+            "permissionDecision", "defer");
+    }
+    clb_claude_put(out, answer != NULL
+        ? clb_json_pack(out->pool, "{s:s, s:{s:s, s:s, s:O}}", "type",
+              "control_response", "response", "subtype", "success",
+              "request_id", id, "response", answer)
+        : clb_json_pack(out->pool, "{s:s, s:{s:s, s:s, s:s}}", "type",
+              "control_response", "response", "subtype", "error",
+              "request_id", id, "error", "not available"));
 }
 
 /* The client has its answer. The process can go on when `result` says so; one
  * that asks its model again by itself cannot. */
-static void after_answer(const char *type, const clb_json_t *json,
-                         clb_step_t *out)
+static void after_answer(const clb_input_t *in, const char *type,
+                         const clb_json_t *json, clb_step_t *out)
 {
     const char *event = clb_json_string(clb_json_find(json, "event.type"));
 
@@ -396,7 +495,7 @@ static void after_answer(const char *type, const clb_json_t *json,
         out->fate = CLB_FATE_KILL;
     }
     else if (strcmp(type, "control_request") == 0) {
-        control_request(json, out);
+        control_request(in, json, out);
     }
 }
 
@@ -411,10 +510,10 @@ static void line(claude_t *state, const clb_input_t *in, clb_step_t *out)
         return;
     }
     if (state->answered) {
-        after_answer(type, json, out);
+        after_answer(in, type, json, out);
     }
     else if (strcmp(type, "stream_event") == 0) {
-        stream_event(state, json, out);
+        stream_event(state, in, json, out);
     }
     else if (strcmp(type, "result") == 0) {
         result(state, in, json, out);
@@ -423,7 +522,7 @@ static void line(claude_t *state, const clb_input_t *in, clb_step_t *out)
         control_response(json, out);
     }
     else if (strcmp(type, "control_request") == 0) {
-        control_request(json, out);
+        control_request(in, json, out);
     }
     else if (strcmp(type, "rate_limit_event") == 0) {
         limit(state, json, out);
@@ -469,9 +568,11 @@ const clb_driver_t clb_driver_claude = {
     .env = env,
     .models = models,
     .files = files,
+    .trial = &trial,
     .warm = { CLB_WARM_ADAPTIVE, 1, 0, 0 },
     .state_size = sizeof(claude_t),
     .traits = traits,
+    .can = can,
     .honours = honours,
     .step = step,
 };

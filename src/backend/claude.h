@@ -6,7 +6,8 @@
 #include "driver.h"
 
 /**
- * The two halves of the driver claude: claude_ask.c writes, claude.c reads.
+ * The parts of the driver claude: claude_ask.c writes, claude.c reads, and
+ * claude_tools.c knows what the CLI is to believe of the client's tools.
  */
 
 /** Ids of the control requests that warm a process up. */
@@ -30,8 +31,37 @@ void clb_claude_interrupt(clb_step_t *out);
 /**
  * Write turns up to and including the next user's.
  * @param next the first turn to write; moved on
+ * @param known turns before this one were written by the CLI and us: what
+ *        follows them names calls by the model's own ids
  */
-void clb_claude_history(clb_chat_t *chat, apr_uint32_t *next,
+void clb_claude_history(clb_chat_t *chat, apr_uint32_t *next, int known,
                         clb_step_t *out);
+
+/* --- claude_tools.c --- */
+
+/** 1 if the CLI is told of tools. */
+int clb_claude_offers(const clb_chat_t *chat);
+
+/** The name by which the CLI knows the client's tool @a name: letters, digits,
+ *  _ and -, at most 64. */
+const char *clb_claude_tool(const clb_chat_t *chat, const char *name,
+                            apr_pool_t *pool);
+
+/** The client's name for the tool the CLI knows as @a name, NULL if there is
+ *  none: the model made it up. */
+const char *clb_claude_asked(const clb_chat_t *chat, const char *name,
+                             apr_pool_t *pool);
+
+/** Descriptions that are too long for the CLI, for the system prompt; NULL if
+ *  there are none. */
+const char *clb_claude_manual(const clb_chat_t *chat, apr_pool_t *pool);
+
+/** Our answer to a message for the MCP server that has the client's tools.
+ *  @param chat NULL: there are none */
+clb_json_t *clb_claude_mcp(const clb_chat_t *chat, const clb_json_t *message,
+                           apr_pool_t *pool);
+
+/** The vendor's `tool_choice`; NULL for its default. */
+clb_json_t *clb_claude_choice(const clb_chat_t *chat, apr_pool_t *pool);
 
 #endif

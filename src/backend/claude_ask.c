@@ -9,6 +9,10 @@
 #include <math.h>
 #include <string.h>
 
+/* The vendor's API knows schemas, but no way to ask for any object. */
+#define JSON_ONLY "Answer with one JSON object and nothing else: no " \
+    "explanation, no code fence."
+
 void clb_claude_put(clb_step_t *out, const clb_json_t *json)
 {
     clb_json_write(&out->lines, json);
@@ -43,19 +47,31 @@ void clb_claude_interrupt(clb_step_t *out)
  * empty list of them. */
 static void initialize(const clb_chat_t *chat, clb_step_t *out)
 {
-    control(out, "i", clb_json_pack(out->pool,
-        "{s:s, s:[s*], s:s, s:{s:{s:s, s:s, s:s}}}",
+    clb_json_t *request = clb_json_pack(out->pool,
+        "{s:s, s:[s*, s*, s*], s:s, s:{s:{s:s, s:s, s:s}}}",
         "subtype", "initialize", "systemPrompt", chat->system,
-        "title", "x", "agents", "bridge", "description", "b", "prompt", "b",
-        "model", chat->model));
+        clb_claude_manual(chat, out->pool), chat->format == CLB_FORMAT_JSON
+        ? JSON_ONLY : NULL, "title", "x", "agents", "bridge", "description",
+        "b", "prompt", "b", "model", chat->model);
+
+    if (clb_claude_offers(chat)) {
+        clb_json_set(request, "sdkMcpServers", clb_json_pack(out->pool, "[s]",
+                     "c"));
+        clb_json_set(request, "hooks", clb_json_pack(out->pool,
+            "{s:[{s:[s]}]}", "PreToolUse", "hookCallbackIds", "defer"));
+    }
+    control(out, "i", request);
 }
 
-/* Sampling away from the default excludes thinking in the vendor's API. */
-static int samples(const clb_chat_t *chat)
+/* Sampling away from the default and forced calls exclude thinking in the
+ * vendor's API. */
+static int excludes_thinking(const clb_chat_t *chat)
 {
     return clb_chat_given(chat, CLB_TEMPERATURE)
         || clb_chat_given(chat, CLB_TOP_P)
-        || clb_chat_given(chat, CLB_TOP_K);
+        || clb_chat_given(chat, CLB_TOP_K)
+        || chat->choice == CLB_CHOICE_REQUIRED
+        || chat->choice == CLB_CHOICE_NAMED;
 }
 
 static void thinking(const clb_chat_t *chat, clb_step_t *out)
@@ -66,7 +82,8 @@ static void thinking(const clb_chat_t *chat, clb_step_t *out)
         budget = chat->budget;
     }
     else if (chat->effort == CLB_EFFORT_NONE
-             || chat->effort == CLB_EFFORT_MINIMAL || samples(chat)) {
+             || chat->effort == CLB_EFFORT_MINIMAL
+             || excludes_thinking(chat)) {
         budget = 0;
     }
     if (budget >= 0) {
@@ -106,7 +123,19 @@ static clb_json_t *extra_body(const clb_chat_t *chat, apr_pool_t *pool)
 {
     clb_json_t *body = clb_json_pack(pool, "{}");
     clb_json_t *stop = stop_sequences(chat, pool);
+    clb_json_t *choice = clb_claude_choice(chat, pool), *schema;
+    const char *why;
 
+    if (choice != NULL) {
+        clb_json_set(body, "tool_choice", choice);
+    }
+    if (chat->format == CLB_FORMAT_SCHEMA
+        && clb_json_parse(&schema, chat->schema, strlen(chat->schema),
+                          CLB_JSON_LENIENT, &why, pool) == APR_SUCCESS) {
+        clb_json_set(body, "output_config", clb_json_pack(pool,
+            "{s:{s:s, s:O}}", "format", "type", "json_schema", "schema",
+            schema));
+    }
     if (clb_chat_given(chat, CLB_TEMPERATURE)) {
         /* OpenAI's scale ends at 2, the vendor's at 1 */
         clb_json_set(body, "temperature", clb_json_pack(pool, "f",
@@ -147,43 +176,136 @@ static void settings(const clb_chat_t *chat, clb_step_t *out)
     }
 }
 
-/* Content as blocks. The empty block at the end is dropped by the CLI and
- * keeps it from reading a leading "/word" as one of its commands. */
-static clb_json_t *content(const clb_message_t *message, apr_pool_t *pool)
+static clb_json_t *media_block(const clb_part_t *part, apr_pool_t *pool)
 {
-    clb_json_t *blocks = clb_json_pack(pool, "[]");
-    int i;
+    const char *type = part->kind == CLB_PART_IMAGE ? "image" : "document";
 
-    for (i = 0; i < message->parts->nelts; i++) {
-        clb_json_append(blocks, clb_json_pack(pool, "{s:s, s:s}", "type",
-            "text", "text",
-            APR_ARRAY_IDX(message->parts, i, clb_part_t).text));
+    if (part->url != NULL) {
+        return clb_json_pack(pool, "{s:s, s:{s:s, s:s}}", "type", type,
+                             "source", "type", "url", "url", part->url);
     }
-    if (message->role == CLB_ROLE_USER) {
-        clb_json_append(blocks, clb_json_pack(pool, "{s:s, s:s}", "type",
-                                              "text", "text", ""));
-    }
-    return blocks;
+    return clb_json_pack(pool, "{s:s, s:{s:s, s:s, s:s}, s:s*}", "type", type,
+        "source", "type", part->data != NULL ? "base64" : "text",
+        "media_type", part->media, "data", part->data != NULL ? part->data
+        : part->text, "title", part->name);
 }
 
-static void assistant_line(const clb_chat_t *chat, clb_step_t *out, int i,
+/* Which of the calls in @a turn has the id @a id. */
+static int call_index(const clb_message_t *turn, const char *id)
+{
+    int i;
+
+    for (i = 0; i < turn->parts->nelts; i++) {
+        const clb_part_t *part = &APR_ARRAY_IDX(turn->parts, i, clb_part_t);
+
+        if (part->kind == CLB_PART_CALL && strcmp(part->id, id) == 0) {
+            break;
+        }
+    }
+    return i;
+}
+
+/* What is written of a turn depends on where it stands. */
+typedef struct place_t {
+    clb_chat_t *chat;
+    const apr_array_header_t *turns;
+    int turn;
+    int known;           /* turns that the CLI and the model have ids for */
+    apr_pool_t *pool;
+} place_t;
+
+/* Clients' ids may be too odd for the vendor's API, or stand twice, so those
+ * of the history are made up. */
+static const char *id_of(const place_t *at, const clb_part_t *part)
+{
+    int turn = part->kind == CLB_PART_CALL ? at->turn : at->turn - 1;
+
+    return turn < at->known || turn < 0 ? part->id
+         : apr_psprintf(at->pool, "toolu_h%d_%d", turn, call_index(
+               &APR_ARRAY_IDX(at->turns, turn, clb_message_t), part->id));
+}
+
+static clb_json_t *blocks(const place_t *at, const apr_array_header_t *parts);
+
+static clb_json_t *call_block(const place_t *at, const clb_part_t *part)
+{
+    clb_json_t *input = NULL;
+    const char *why;
+
+    clb_json_parse(&input, part->text, strlen(part->text), CLB_JSON_LENIENT,
+                   &why, at->pool);
+    return clb_json_pack(at->pool, "{s:s, s:s, s:s, s:O}", "type", "tool_use",
+        "id", id_of(at, part), "name", clb_claude_tool(at->chat, part->name,
+        at->pool), "input", input);
+}
+
+static clb_json_t *block(const place_t *at, const clb_part_t *part)
+{
+    switch (part->kind) {
+    case CLB_PART_IMAGE:
+    case CLB_PART_DOCUMENT:
+        return media_block(part, at->pool);
+    case CLB_PART_CALL:
+        return call_block(at, part);
+    case CLB_PART_RESULT:
+        return clb_json_pack(at->pool, "{s:s, s:s, s:O}", "type",
+            "tool_result", "tool_use_id", id_of(at, part), "content",
+            blocks(at, part->parts));
+    default:
+        return clb_json_pack(at->pool, "{s:s, s:s}", "type", "text", "text",
+                             part->text);
+    }
+}
+
+static clb_json_t *blocks(const place_t *at, const apr_array_header_t *parts)
+{
+    clb_json_t *list = clb_json_pack(at->pool, "[]");
+    int i;
+
+    for (i = 0; i < parts->nelts; i++) {
+        const clb_part_t *part = &APR_ARRAY_IDX(parts, i, clb_part_t);
+
+        if (part->kind != CLB_PART_TEXT || *part->text != '\0') {
+            clb_json_append(list, block(at, part));
+        }
+    }
+    return list;
+}
+
+/* The empty block at the end is dropped by the CLI and keeps it from reading a
+ * leading "/word" as one of its commands. */
+static clb_json_t *content(const place_t *at, const clb_message_t *message)
+{
+    clb_json_t *list = blocks(at, message->parts);
+    clb_part_e last = APR_ARRAY_IDX(message->parts, message->parts->nelts - 1,
+                                    clb_part_t).kind;
+
+    if (message->role == CLB_ROLE_USER && last == CLB_PART_TEXT) {
+        clb_json_append(list, clb_json_pack(at->pool, "{s:s, s:s}", "type",
+                                            "text", "text", ""));
+    }
+    return list;
+}
+
+static void assistant_line(const place_t *at, clb_step_t *out,
                            const clb_message_t *message)
 {
     /* without an id of its own a message is merged into the one before */
     clb_claude_put(out, clb_json_pack(out->pool,
         "{s:s, s:{s:s, s:s, s:s, s:s, s:O}, s:n}", "type", "assistant",
-        "message", "id", apr_psprintf(out->pool, "msg_h%d", i), "type",
-        "message", "role", "assistant", "model", chat->model, "content",
-        content(message, out->pool), "parent_tool_use_id"));
+        "message", "id", apr_psprintf(out->pool, "msg_h%d", at->turn), "type",
+        "message", "role", "assistant", "model", at->chat->model, "content",
+        content(at, message), "parent_tool_use_id"));
 }
 
-static void user_line(clb_step_t *out, const clb_message_t *message, int last)
+static void user_line(const place_t *at, clb_step_t *out,
+                      const clb_message_t *message)
 {
     clb_json_t *line = clb_json_pack(out->pool, "{s:s, s:{s:s, s:O}, s:n}",
         "type", "user", "message", "role", "user", "content",
-        content(message, out->pool), "parent_tool_use_id");
+        content(at, message), "parent_tool_use_id");
 
-    if (!last) {
+    if (at->turn < at->turns->nelts - 1) {
         clb_json_set(line, "shouldQuery", clb_json_pack(out->pool, "b", 0));
     }
     clb_claude_put(out, line);
@@ -191,20 +313,21 @@ static void user_line(clb_step_t *out, const clb_message_t *message, int last)
 
 /* Write turns up to and including the next user's: the CLI appends user lines
  * asynchronously, so each one must be acknowledged before the next. */
-void clb_claude_history(clb_chat_t *chat, apr_uint32_t *next, clb_step_t *out)
+void clb_claude_history(clb_chat_t *chat, apr_uint32_t *next, int known,
+                        clb_step_t *out)
 {
-    const apr_array_header_t *turns = clb_chat_turns(chat);
+    place_t at = { chat, clb_chat_turns(chat), 0, known, out->pool };
 
-    while (*next < (apr_uint32_t)turns->nelts) {
-        int i = (int)(*next)++;
-        const clb_message_t *message = &APR_ARRAY_IDX(turns, i,
-                                                      clb_message_t);
+    while (*next < (apr_uint32_t)at.turns->nelts) {
+        const clb_message_t *message;
 
+        at.turn = (int)(*next)++;
+        message = &APR_ARRAY_IDX(at.turns, at.turn, clb_message_t);
         if (message->role == CLB_ROLE_USER) {
-            user_line(out, message, i == turns->nelts - 1);
+            user_line(&at, out, message);
             return;
         }
-        assistant_line(chat, out, i, message);
+        assistant_line(&at, out, message);
     }
 }
 
@@ -214,5 +337,5 @@ void clb_claude_ask(clb_chat_t *chat, apr_uint32_t *next, clb_step_t *out)
     thinking(chat, out);
     settings(chat, out);
     *next = 0;
-    clb_claude_history(chat, next, out);
+    clb_claude_history(chat, next, 0, out);
 }

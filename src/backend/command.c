@@ -25,6 +25,11 @@ static unsigned traits(const clb_backend_t *backend)
     return backend->reuse == CLB_REUSE_LINES ? CLB_REUSE : CLB_RAW;
 }
 
+static unsigned can(const clb_backend_t *backend)
+{
+    return 0;
+}
+
 static unsigned honours(const clb_backend_t *backend)
 {
     return backend->reuse == CLB_REUSE_LINES
@@ -291,6 +296,7 @@ const clb_driver_t clb_driver_command = {
     .warm = { CLB_WARM_NONE, 0, 0, 0 },
     .state_size = sizeof(command_t),
     .traits = traits,
+    .can = can,
     .honours = honours,
     .step = step,
 };

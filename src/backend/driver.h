@@ -83,15 +83,32 @@ typedef struct clb_scratch_t {
     const char *variable;
 } clb_scratch_t;
 
+/** A variable; NULL as its value stands for the address of the stub. */
+typedef struct clb_setting_t {
+    const char *name;
+    const char *value;
+} clb_setting_t;
+
+/** How a CLI is tested before it serves: see proc/canary.c. */
+typedef struct clb_trial_t {
+    const clb_setting_t *env;    /**< ends with a NULL name; wins over all:
+                                      the stub is the model, no login is used */
+    const char *path;            /**< of the model's API, below the stub's */
+    const char *answer;          /**< what the model says, as SSE */
+} clb_trial_t;
+
 typedef struct clb_driver_t {
     const char *name;
     const char *const *argv;     /**< fixed arguments, NULL-terminated */
     const char *const *env;      /**< fixed NAME=value, NULL-terminated */
     const char *const *models;   /**< default of CLIBridgeModels */
     const clb_scratch_t *files;  /**< ends with a NULL name */
+    const clb_trial_t *trial;    /**< NULL: there is nothing to be tested */
     clb_warm_t warm;             /**< default of CLIBridgeWarm */
     apr_size_t state_size;       /**< <= CLB_STATE_MAX; zeroed at start */
     unsigned (*traits)(const clb_backend_t *backend);
+    /** CLB_NEED bits of what it can. */
+    unsigned (*can)(const clb_backend_t *backend);
     /** CLB_FIELD bits of what reaches the model (or program). */
     unsigned (*honours)(const clb_backend_t *backend);
     /** @a state may come from another process: check what indexes. */

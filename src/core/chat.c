@@ -27,6 +27,7 @@ clb_chat_t *clb_chat_create(apr_pool_t *pool)
     chat->messages = apr_array_make(pool, 8, sizeof(clb_message_t));
     chat->stop = apr_array_make(pool, 1, sizeof(const char *));
     chat->given = apr_array_make(pool, 4, sizeof(clb_given_t));
+    chat->tools = apr_array_make(pool, 4, sizeof(clb_tool_t));
     return chat;
 }
 
@@ -44,12 +45,29 @@ clb_message_t *clb_chat_message(clb_chat_t *chat, clb_role_e role)
     return push(chat->messages, role);
 }
 
-void clb_chat_part(clb_message_t *message, clb_part_e kind, const char *text)
+clb_part_t *clb_chat_part(clb_message_t *message, clb_part_e kind,
+                          const char *text)
 {
     clb_part_t *part = apr_array_push(message->parts);
 
+    memset(part, 0, sizeof(*part));
     part->kind = kind;
     part->text = text;
+    return part;
+}
+
+const clb_tool_t *clb_chat_tool(const clb_chat_t *chat, const char *name)
+{
+    int i;
+
+    for (i = 0; i < chat->tools->nelts; i++) {
+        const clb_tool_t *tool = &APR_ARRAY_IDX(chat->tools, i, clb_tool_t);
+
+        if (strcmp(tool->name, name) == 0) {
+            return tool;
+        }
+    }
+    return NULL;
 }
 
 void clb_chat_system(clb_chat_t *chat, const char *text)
@@ -98,15 +116,17 @@ const char *clb_chat_ignored(const clb_chat_t *chat, unsigned honoured)
     return names;
 }
 
-static void add_text(clb_message_t *message, const clb_message_t *from)
+/* What of @a from a model is to see. */
+static void add_parts(clb_message_t *message, const clb_message_t *from)
 {
     int i;
 
     for (i = 0; i < from->parts->nelts; i++) {
         const clb_part_t *part = &APR_ARRAY_IDX(from->parts, i, clb_part_t);
 
-        if (part->kind == CLB_PART_TEXT && *part->text != '\0') {
-            clb_chat_part(message, CLB_PART_TEXT, part->text);
+        if (part->kind != CLB_PART_REASONING
+            && (part->kind != CLB_PART_TEXT || *part->text != '\0')) {
+            APR_ARRAY_PUSH(message->parts, clb_part_t) = *part;
         }
     }
 }
@@ -140,12 +160,12 @@ const apr_array_header_t *clb_chat_turns(clb_chat_t *chat)
     for (i = 0; i < chat->messages->nelts; i++) {
         clb_message_t *message = &APR_ARRAY_IDX(chat->messages, i,
                                                 clb_message_t);
-        clb_message_t text = { message->role,
+        clb_message_t seen = { message->role,
             apr_array_make(chat->pool, 2, sizeof(clb_part_t)) };
 
-        add_text(&text, message);
-        if (text.parts->nelts > 0) {
-            apr_array_cat(turn_of(turns, text.role)->parts, text.parts);
+        add_parts(&seen, message);
+        if (seen.parts->nelts > 0) {
+            apr_array_cat(turn_of(turns, seen.role)->parts, seen.parts);
         }
     }
     last = turn_of(turns, CLB_ROLE_USER);
@@ -153,6 +173,139 @@ const apr_array_header_t *clb_chat_turns(clb_chat_t *chat)
         clb_chat_part(last, CLB_PART_TEXT, CONTINUE);
     }
     return chat->turns = turns;
+}
+
+int clb_chat_has(const clb_chat_t *chat, clb_part_e kind)
+{
+    int i, j;
+
+    for (i = 0; i < chat->messages->nelts; i++) {
+        const apr_array_header_t *parts = APR_ARRAY_IDX(chat->messages, i,
+                                                        clb_message_t).parts;
+
+        for (j = 0; j < parts->nelts; j++) {
+            if (APR_ARRAY_IDX(parts, j, clb_part_t).kind == kind) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+static unsigned needs_of(const apr_array_header_t *parts)
+{
+    unsigned needs = 0;
+    int i;
+
+    for (i = 0; i < parts->nelts; i++) {
+        const clb_part_t *part = &APR_ARRAY_IDX(parts, i, clb_part_t);
+
+        switch (part->kind) {
+        case CLB_PART_IMAGE:
+            needs |= CLB_NEED_IMAGES | (part->url != NULL ? CLB_NEED_URLS : 0);
+            break;
+        case CLB_PART_DOCUMENT:
+            needs |= CLB_NEED_DOCUMENTS;
+            break;
+        case CLB_PART_RESULT:
+            needs |= CLB_NEED_TOOLS | needs_of(part->parts);
+            break;
+        case CLB_PART_CALL:
+            needs |= CLB_NEED_TOOLS;
+            break;
+        default:
+            break;
+        }
+    }
+    return needs;
+}
+
+unsigned clb_chat_needs(const clb_chat_t *chat)
+{
+    unsigned needs = chat->tools->nelts > 0 ? CLB_NEED_TOOLS : 0;
+    int i;
+
+    for (i = 0; i < chat->messages->nelts; i++) {
+        needs |= needs_of(APR_ARRAY_IDX(chat->messages, i,
+                                        clb_message_t).parts);
+    }
+    return needs | (chat->format == CLB_FORMAT_JSON ? CLB_NEED_JSON : 0)
+         | (chat->format == CLB_FORMAT_SCHEMA ? CLB_NEED_SCHEMA : 0);
+}
+
+const char *clb_chat_need_names(unsigned needs, apr_pool_t *pool)
+{
+    static const char *const names[] = {
+        "tools", "images", "image URLs (send a data: URL)", "files",
+        "response_format json_object", "response_format json_schema"
+    };
+    const char *list = "";
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        if (needs & (1u << i)) {
+            list = apr_pstrcat(pool, list, *list != '\0' ? ", " : "", names[i],
+                               NULL);
+        }
+    }
+    return list;
+}
+
+/* The part of @a kind in @a message with the id @a id, or NULL. */
+static const clb_part_t *part_of(const clb_message_t *message, clb_part_e kind,
+                                 const char *id)
+{
+    int i;
+
+    for (i = 0; i < message->parts->nelts; i++) {
+        const clb_part_t *part = &APR_ARRAY_IDX(message->parts, i,
+                                                clb_part_t);
+
+        if (part->kind == kind && strcmp(part->id, id) == 0) {
+            return part;
+        }
+    }
+    return NULL;
+}
+
+/* 1 if one of the messages from @a i on, which all must have results, has one
+ * for the call @a id. */
+static int answered(const clb_chat_t *chat, int i, const char *id)
+{
+    for (; i < chat->messages->nelts; i++) {
+        const clb_message_t *message = &APR_ARRAY_IDX(chat->messages, i,
+                                                      clb_message_t);
+
+        if (part_of(message, CLB_PART_RESULT, id) != NULL) {
+            return 1;
+        }
+        if (message->parts->nelts == 0
+            || APR_ARRAY_IDX(message->parts, 0, clb_part_t).kind
+               != CLB_PART_RESULT) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+const char *clb_chat_unanswered(const clb_chat_t *chat)
+{
+    int i, j;
+
+    for (i = 0; i < chat->messages->nelts; i++) {
+        const apr_array_header_t *parts = APR_ARRAY_IDX(chat->messages, i,
+                                                        clb_message_t).parts;
+
+        for (j = 0; j < parts->nelts; j++) {
+            const clb_part_t *part = &APR_ARRAY_IDX(parts, j, clb_part_t);
+
+            if (part->kind == CLB_PART_CALL
+                && !answered(chat, i + 1, part->id)) {
+                return part->id;
+            }
+        }
+    }
+    return NULL;
 }
 
 static void plain_block(clb_buf_t *buf, const char *who,

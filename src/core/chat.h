@@ -17,12 +17,24 @@ typedef enum clb_role_e {
 
 typedef enum clb_part_e {
     CLB_PART_TEXT,
-    CLB_PART_REASONING
+    CLB_PART_REASONING,
+    CLB_PART_IMAGE,
+    CLB_PART_DOCUMENT,
+    CLB_PART_CALL,     /**< the assistant calls a tool of the client's */
+    CLB_PART_RESULT    /**< and the user says what came of it */
 } clb_part_e;
 
+/** Members that a kind does not have are NULL. */
 typedef struct clb_part_t {
     clb_part_e kind;
-    const char *text;
+    const char *text;          /**< TEXT, REASONING; CALL: the arguments, a
+                                    JSON object; DOCUMENT: if it is a text */
+    const char *id;            /**< CALL, RESULT: of the call */
+    const char *name;          /**< CALL: the tool; DOCUMENT: its name */
+    const char *media;         /**< IMAGE, DOCUMENT: e.g. "image/png" */
+    const char *data;          /**< IMAGE, DOCUMENT: base64 */
+    const char *url;           /**< IMAGE: instead of data */
+    apr_array_header_t *parts; /**< RESULT: of clb_part_t, TEXT and IMAGE */
 } clb_part_t;
 
 typedef struct clb_message_t {
@@ -44,11 +56,40 @@ typedef enum clb_field_e {
 
 #define CLB_FIELD(field) (1u << (field))
 
+/** What a chat needs that not every CLI can. */
+#define CLB_NEED_TOOLS     1u      /**< tools, calls or results */
+#define CLB_NEED_IMAGES    2u
+#define CLB_NEED_URLS      4u      /**< images by their address */
+#define CLB_NEED_DOCUMENTS 8u
+#define CLB_NEED_JSON      16u     /**< CLB_FORMAT_JSON */
+#define CLB_NEED_SCHEMA    32u     /**< CLB_FORMAT_SCHEMA */
+
 /** A field the client gave with a value that asks for something. */
 typedef struct clb_given_t {
     clb_field_e field;
     const char *name;              /**< as the client wrote it */
 } clb_given_t;
+
+/** A tool of the client's: the model may call it, the client runs it. */
+typedef struct clb_tool_t {
+    const char *name;
+    const char *description;       /**< NULL = none */
+    const char *schema;            /**< of its arguments, a JSON object */
+    int custom;                    /**< it takes a text: {"input": TEXT} */
+} clb_tool_t;
+
+typedef enum clb_choice_e {
+    CLB_CHOICE_AUTO,
+    CLB_CHOICE_NONE,
+    CLB_CHOICE_REQUIRED,           /**< any, but at least one */
+    CLB_CHOICE_NAMED
+} clb_choice_e;
+
+typedef enum clb_format_e {
+    CLB_FORMAT_TEXT,
+    CLB_FORMAT_JSON,               /**< some JSON object */
+    CLB_FORMAT_SCHEMA              /**< JSON by a schema */
+} clb_format_e;
 
 typedef enum clb_effort_e {
     CLB_EFFORT_UNSET,
@@ -74,6 +115,13 @@ typedef struct clb_chat_t {
     apr_int64_t max_tokens;
     apr_int64_t budget;            /**< tokens of reasoning, 0 = off */
     clb_effort_e effort;
+    apr_array_header_t *tools;     /**< of clb_tool_t: those it may call now */
+    clb_choice_e choice;           /**< never REQUIRED or NAMED without tools */
+    const char *chosen;            /**< NAMED: the tool */
+    int one_call;                  /**< at most one call in an answer */
+    int functions;                 /**< asked for by OpenAI's older names */
+    clb_format_e format;
+    const char *schema;            /**< SCHEMA: a JSON object */
     apr_array_header_t *stop;      /**< of const char *, none empty */
     apr_array_header_t *given;     /**< of clb_given_t */
     int stream;
@@ -86,9 +134,26 @@ clb_chat_t *clb_chat_create(apr_pool_t *pool);
 /** Add an empty message at the end; the pointer is valid until the next. */
 clb_message_t *clb_chat_message(clb_chat_t *chat, clb_role_e role);
 
-/** Add a part to @a message; @a text is not copied. */
-void clb_chat_part(clb_message_t *message, clb_part_e kind,
-                   const char *text);
+/** Add a part to @a message; @a text is not copied. The pointer is valid until
+ *  the next. */
+clb_part_t *clb_chat_part(clb_message_t *message, clb_part_e kind,
+                          const char *text);
+
+/** CLB_NEED bits of @a chat. */
+unsigned clb_chat_needs(const clb_chat_t *chat);
+
+/** What a client would call the CLB_NEED bits, e.g. "tools, images". */
+const char *clb_chat_need_names(unsigned needs, apr_pool_t *pool);
+
+/** The id of a call that no result follows before the next message, NULL when
+ *  there is none: vendors' APIs refuse such a history. */
+const char *clb_chat_unanswered(const clb_chat_t *chat);
+
+/** 1 if a message of @a chat has a part of @a kind. */
+int clb_chat_has(const clb_chat_t *chat, clb_part_e kind);
+
+/** The tool called @a name, or NULL. */
+const clb_tool_t *clb_chat_tool(const clb_chat_t *chat, const char *name);
 
 /** Append a system text; several are joined by an empty line. */
 void clb_chat_system(clb_chat_t *chat, const char *text);
@@ -107,9 +172,9 @@ const char *clb_chat_ignored(const clb_chat_t *chat, unsigned honoured);
 
 /**
  * The messages as the vendors' APIs want them: roles alternate (neighbours of
- * one role are merged), no empty text, first and last are the user's. Where
- * the client's history has none there, a user message "Continue." is put.
- * Computed once.
+ * one role are merged), no empty text, no reasoning, first and last are the
+ * user's. Where the client's history has none there, a user message
+ * "Continue." is put. Computed once.
  * @return array of clb_message_t in chat->pool
  */
 const apr_array_header_t *clb_chat_turns(clb_chat_t *chat);

@@ -6,14 +6,16 @@
 
 /**
  * What comes back: the neutral form between every driver and every dialect.
- * A turn is START, then TEXT, REASONING, USAGE and NOTE in any number, then
- * exactly one STOP or ERROR.
+ * A turn is START, then TEXT, REASONING, CALL (each followed by its ARGUMENTS),
+ * USAGE and NOTE in any number, then exactly one STOP or ERROR.
  */
 
 typedef enum clb_event_e {
     CLB_EV_START,
     CLB_EV_TEXT,
     CLB_EV_REASONING,
+    CLB_EV_CALL,         /**< the model calls a tool of the client's */
+    CLB_EV_ARGUMENTS,    /**< more of the arguments of the last CALL */
     CLB_EV_USAGE,
     CLB_EV_STOP,
     CLB_EV_ERROR,
@@ -24,7 +26,8 @@ typedef enum clb_stop_e {
     CLB_STOP_END,
     CLB_STOP_LENGTH,
     CLB_STOP_SEQUENCE,
-    CLB_STOP_FILTER
+    CLB_STOP_FILTER,
+    CLB_STOP_CALLS       /**< the client is to run its tools */
 } clb_stop_e;
 
 /** Tokens. input does not contain the cached ones. */
@@ -48,7 +51,13 @@ typedef struct clb_event_t {
         struct {
             const char *data;  /**< valid UTF-8, NUL-terminated */
             apr_size_t len;
-        } text;                /**< TEXT, REASONING */
+        } text;                /**< TEXT, REASONING; ARGUMENTS: JSON in
+                                    pieces, which may be cut anywhere between
+                                    characters; none at all mean {} */
+        struct {
+            const char *id;
+            const char *name;
+        } call;
         clb_usage_t usage;     /**< the whole turn's so far */
         clb_stop_e stop;
         clb_error_t error;

@@ -5,7 +5,7 @@
  */
 #include "filter.h"
 
-#include "text.h"
+#include "json.h"
 
 #include <string.h>
 
@@ -14,6 +14,10 @@ struct clb_filter_t {
     apr_size_t left;
     clb_sink_t sink;
     clb_buf_t held;
+    int one_call;
+    int calls;
+    int json;                    /* the answer must be */
+    clb_buf_t answer;            /* then, all of its text */
     int over;
 };
 
@@ -27,7 +31,14 @@ clb_filter_t *clb_filter_create(apr_pool_t *pool,
     filter->left = max_answer;
     filter->sink = sink;
     clb_buf_init(&filter->held, pool, 256);
+    clb_buf_init(&filter->answer, pool, 16);
     return filter;
+}
+
+void clb_filter_form(clb_filter_t *filter, const clb_chat_t *chat)
+{
+    filter->one_call = chat->one_call;
+    filter->json = chat->format != CLB_FORMAT_TEXT;
 }
 
 static apr_status_t pass(clb_filter_t *filter, const clb_event_t *event)
@@ -144,6 +155,54 @@ static apr_status_t too_large(clb_filter_t *filter)
     return finish(filter, &event);
 }
 
+static apr_status_t flush(clb_filter_t *filter)
+{
+    apr_status_t rv = pass_text(filter, filter->held.data, filter->held.len);
+
+    clb_buf_reset(&filter->held);
+    return rv;
+}
+
+/* The second call ends the answer: the first is the one that was allowed. */
+static apr_status_t call(clb_filter_t *filter, const clb_event_t *event)
+{
+    clb_event_t stop = { .kind = CLB_EV_STOP };
+    apr_status_t rv;
+
+    if (filter->calls++ > 0 && filter->one_call) {
+        stop.u.stop = CLB_STOP_CALLS;
+        return finish(filter, &stop);
+    }
+    rv = flush(filter);
+    return rv == APR_SUCCESS ? pass(filter, event) : rv;
+}
+
+/* An answer that ended by itself must be what was asked for. */
+static int malformed(const clb_filter_t *filter, clb_stop_e stop)
+{
+    clb_json_t *json;
+    const char *why;
+
+    return filter->json && stop == CLB_STOP_END
+        && (clb_json_parse(&json, filter->answer.data, filter->answer.len,
+                           CLB_JSON_LENIENT, &why, filter->answer.pool)
+            != APR_SUCCESS || !clb_json_is_object(json));
+}
+
+static apr_status_t stop(clb_filter_t *filter, const clb_event_t *event)
+{
+    clb_event_t error = { .kind = CLB_EV_ERROR };
+    apr_status_t rv = flush(filter);
+
+    if (rv == APR_SUCCESS && malformed(filter, event->u.stop)) {
+        error.u.error.kind = CLB_UPSTREAM;
+        error.u.error.message = "the model's answer is not the JSON object "
+                                "that response_format asks for";
+        return finish(filter, &error);
+    }
+    return rv == APR_SUCCESS ? pass(filter, event) : rv;
+}
+
 apr_status_t clb_filter_event(clb_filter_t *filter, const clb_event_t *event)
 {
     apr_status_t rv;
@@ -154,16 +213,25 @@ apr_status_t clb_filter_event(clb_filter_t *filter, const clb_event_t *event)
     switch (event->kind) {
     case CLB_EV_TEXT:
     case CLB_EV_REASONING:
+    case CLB_EV_ARGUMENTS:
         if (event->u.text.len > filter->left) {
             return too_large(filter);
         }
         filter->left -= event->u.text.len;
-        return event->kind == CLB_EV_TEXT ? text(filter, event)
-                                          : pass(filter, event);
+        if (event->kind != CLB_EV_TEXT) {
+            return pass(filter, event);
+        }
+        if (filter->json) {
+            clb_buf_add(&filter->answer, event->u.text.data,
+                        event->u.text.len);
+        }
+        return text(filter, event);
+    case CLB_EV_CALL:
+        return call(filter, event);
     case CLB_EV_STOP:
+        return stop(filter, event);
     case CLB_EV_ERROR:
-        rv = pass_text(filter, filter->held.data, filter->held.len);
-        clb_buf_reset(&filter->held);
+        rv = flush(filter);
         return rv == APR_SUCCESS ? pass(filter, event) : rv;
     default:
         return pass(filter, event);

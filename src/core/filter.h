@@ -2,13 +2,15 @@
 #ifndef CLB_FILTER_H
 #define CLB_FILTER_H
 
+#include "chat.h"
 #include "event.h"
 
 #include <apr_tables.h>
 
 /**
  * What no CLI does but a bridge can, done once between driver and dialect:
- * stop sequences and the cap on an answer's size.
+ * stop sequences, one call at most, whether an answer is JSON, and the cap on
+ * its size.
  */
 typedef struct clb_filter_t clb_filter_t;
 
@@ -21,6 +23,12 @@ typedef struct clb_filter_t clb_filter_t;
 clb_filter_t *clb_filter_create(apr_pool_t *pool,
                                 const apr_array_header_t *stop,
                                 apr_size_t max_answer, clb_sink_t sink);
+
+/**
+ * Hold the answer to what @a chat asks of its form: one call at most, and JSON.
+ * What is not JSON is an error, which comes at its end.
+ */
+void clb_filter_form(clb_filter_t *filter, const clb_chat_t *chat);
 
 /**
  * Pass one event. After a stop sequence the sink got STOP; after too large an

@@ -10,6 +10,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <jansson.h>
+#include <math.h>
 #include <string.h>
 
 static json_t *raw(const clb_json_t *json)
@@ -334,5 +335,51 @@ const char *clb_json_text(apr_pool_t *pool, const clb_json_t *json)
 
     clb_buf_init(&buf, pool, 256);
     clb_json_write(&buf, json);
+    return buf.data;
+}
+
+/* @a json as an integer if it is a real that has no fraction, else NULL. */
+static json_t *whole_number(const json_t *json)
+{
+    double value = json_real_value(json);
+
+    return json_is_real(json) && value == floor(value) && fabs(value) < 9e15
+         ? json_integer((json_int_t)value) : NULL;
+}
+
+static void replace_reals(json_t *json)
+{
+    json_t *value, *number;
+    const char *key;
+    size_t i;
+
+    json_object_foreach(json, key, value) {
+        if ((number = whole_number(value)) != NULL) {
+            json_object_set_new(json, key, number);
+        }
+        else {
+            replace_reals(value);
+        }
+    }
+    json_array_foreach(json, i, value) {
+        if ((number = whole_number(value)) != NULL) {
+            json_array_set_new(json, i, number);
+        }
+        else {
+            replace_reals(value);
+        }
+    }
+}
+
+const char *clb_json_canonical(apr_pool_t *pool, const clb_json_t *json)
+{
+    json_t *copy = json_deep_copy(raw(json));
+    clb_buf_t buf;
+
+    clb_buf_init(&buf, pool, 256);
+    replace_reals(copy);
+    json_dump_callback(copy, append, &buf, JSON_COMPACT | JSON_ENCODE_ANY
+                       | JSON_REAL_PRECISION(15) | JSON_SORT_KEYS);
+    json_decref(copy);
     return buf.data;
 }

@@ -104,6 +104,12 @@ void clb_json_set(clb_json_t *object, const char *key,
 /** Append the compact text of @a json to @a buf. */
 void clb_json_write(clb_buf_t *buf, const clb_json_t *json);
 
+/**
+ * The text of @a json in the one form that equal values have: keys sorted, no
+ * white space, reals without a fraction as integers (clients write 1 for 1.0).
+ */
+const char *clb_json_canonical(apr_pool_t *pool, const clb_json_t *json);
+
 /** Append @a text as a JSON string with its quotes; @a text is valid UTF-8. */
 void clb_json_quote(clb_buf_t *buf, const char *text, apr_size_t len);
 

@@ -3,18 +3,27 @@
 #define CLB_PREFIX_H
 
 #include "chat.h"
+#include "event.h"
 #include "sha256.h"
+#include "text.h"
 
 /**
  * The beginning of a conversation in its normal form, as a digest: by it a
  * request finds the process that went through the conversation so far. Two
  * beginnings have the same digest if they mean the same to a model: messages
- * of one role are merged, their text is joined, reasoning is left out, because
- * clients re-send all of that in many ways. Who asks and what a process is
- * given once (model, system prompt, parameters) are part of it.
+ * of one role are merged and their text is joined, arguments are compared as
+ * JSON values, reasoning is left out, because clients re-send all of that in
+ * many ways. Ids of calls count where their results come next. Who asks and
+ * what a process is given once (model, system prompt, tools, parameters) are
+ * part of it.
  */
 typedef struct clb_prefix_t {
+    apr_pool_t *pool;
     clb_sha256_t sum;
+    int in_text;
+    int in_call;
+    clb_buf_t arguments;       /**< of the call that is being answered */
+    clb_buf_t ids;             /**< of the last turn's calls */
 } clb_prefix_t;
 
 /**
@@ -33,12 +42,11 @@ void clb_prefix_turns(clb_prefix_t *prefix, clb_chat_t *chat, int from,
 /** Begin the assistant's answer, ... */
 void clb_prefix_answer(clb_prefix_t *prefix);
 
-/** ... add a piece of its text, ... */
-void clb_prefix_text(clb_prefix_t *prefix, const char *text, apr_size_t len);
+/** ... add what it says (events that say nothing are passed over), ... */
+void clb_prefix_event(clb_prefix_t *prefix, const clb_event_t *event);
 
-/** ... and take the digest at its end. */
-void clb_prefix_answered(clb_prefix_t *prefix,
-                         unsigned char digest[CLB_SHA256_SIZE]);
+/** ... and end it. */
+void clb_prefix_answered(clb_prefix_t *prefix);
 
 /** The digest so far, between two turns. */
 void clb_prefix_digest(const clb_prefix_t *prefix,

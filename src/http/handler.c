@@ -80,6 +80,20 @@ static apr_status_t take_backend(job_t *job)
     return no_model(job);
 }
 
+/* What the chat is made of must be what this backend's CLI can take. */
+static apr_status_t check_needs(job_t *job)
+{
+    const clb_backend_t *backend = APR_ARRAY_IDX(
+        clb_run()->global->backends, job->backend, clb_backend_t *);
+    unsigned lacks = clb_chat_needs(job->chat)
+                   & ~backend->driver->can(backend);
+
+    return lacks == 0 ? APR_SUCCESS
+         : clb_error_set(&job->error, job->r->pool, CLB_UNSUPPORTED, NULL,
+                         "the backend '%s' cannot do: %s", backend->name,
+                         clb_chat_need_names(lacks, job->r->pool));
+}
+
 /* CLIBridgeUnsupported: fields this backend cannot honour. */
 static apr_status_t check_ignored(job_t *job)
 {
@@ -109,7 +123,8 @@ static apr_status_t prepare(job_t *job)
                              NULL, "the server is not ready");
     }
     if ((rv = take_chat(job)) != APR_SUCCESS
-        || (rv = take_backend(job)) != APR_SUCCESS) {
+        || (rv = take_backend(job)) != APR_SUCCESS
+        || (rv = check_needs(job)) != APR_SUCCESS) {
         return rv;
     }
     return check_ignored(job);
@@ -182,6 +197,7 @@ static void fill(clb_turn_t *turn, const job_t *job, clb_stream_t *stream)
 {
     const clb_dir_conf_t *conf = &job->conf;
     clb_sink_t sink = { clb_stream_event, stream };
+    clb_filter_t *filter;
 
     turn->pool = job->r->pool;
     turn->run = clb_run();
@@ -196,9 +212,11 @@ static void fill(clb_turn_t *turn, const job_t *job, clb_stream_t *stream)
     turn->limits.tick = job->chat->stream ? conf->keep_alive : 0;
     /* a CLI repeats an answer as one line, with escapes */
     turn->max_line = (apr_size_t)conf->max_answer * 2 + 1024 * 1024;
+    filter = clb_filter_create(turn->pool, job->chat->stop,
+                               (apr_size_t)conf->max_answer, sink);
     turn->sink.event = filtered;
-    turn->sink.baton = clb_filter_create(turn->pool, job->chat->stop,
-                                         (apr_size_t)conf->max_answer, sink);
+    turn->sink.baton = filter;
+    clb_filter_form(filter, job->chat);
     turn->client_fd = clb_client_fd(job->r);
     turn->gone = gone;
     turn->tick = tick;

@@ -31,14 +31,19 @@ static const char *state(const clb_run_t *run)
 static clb_json_t *backend_json(request_rec *r, const clb_run_t *run,
                                 const clb_backend_t *backend)
 {
+    static const char *const tests[] = {
+        [CLB_TRUST_NONE] = NULL, [CLB_TRUST_PASSED] = "passed",
+        [CLB_TRUST_TESTING] = "to come", [CLB_TRUST_FAILED] = "failed"
+    };
     const clb_shared_t *shared = run->table.shared;
     const clb_table_backend_t *b = &shared->backends[backend->id];
     clb_load_t load = clb_table_load(shared, backend->id);
 
-    return clb_json_pack(r->pool, "{s:s, s:s, s:s, s:{s:i, s:i}, s:i, s:i, "
-        "s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I}",
+    return clb_json_pack(r->pool, "{s:s, s:s, s:s, s:s*, s:{s:i, s:i}, s:i, "
+        "s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I}",
         "name", backend->name, "driver", backend->driver->name,
         "status", b->failing ? "failing" : "ok",
+        "test", tests[b->trust % (CLB_TRUST_FAILED + 1)],
         "slots", "max", (int)b->limit, "running", load.running,
         "waiting", load.waiting, "starting", (int)b->census.starting,
         "idle", (int)b->census.idle, "leased", (int)b->census.leased,

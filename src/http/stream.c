@@ -80,7 +80,7 @@ static apr_status_t gather(clb_stream_t *stream, const clb_event_t *event)
         clb_buf_add(&reply->reasoning, event->u.text.data,
                     event->u.text.len);
     }
-    else {
+    else if (event->kind == CLB_EV_STOP) {
         reply->stop = event->u.stop;
         stream->whole = 1;
     }
@@ -117,8 +117,11 @@ apr_status_t clb_stream_event(void *baton, const clb_event_t *event)
     switch (event->kind) {
     case CLB_EV_TEXT:
     case CLB_EV_REASONING:
+    case CLB_EV_CALL:
+    case CLB_EV_ARGUMENTS:
     case CLB_EV_STOP:
         first_words(stream);
+        clb_reply_note(stream->reply, event);
         if (!stream->reply->chat->stream) {
             return gather(stream, event);
         }

@@ -167,7 +167,8 @@ static clb_process_t *choose(clb_keeper_t *keeper, const clb_hold_t *hold)
     clb_process_t *process = holder(keeper, hold, CLB_PARKED);
 
     return process != NULL ? process
-         : awaits(keeper, hold) ? NULL : clb_warm_idle(keeper, hold->pool);
+         : awaits(keeper, hold) || !clb_canary_passed(hold->pool) ? NULL
+         : clb_warm_idle(keeper, hold->pool);
 }
 
 static void count_talk(clb_keeper_t *keeper, const clb_hold_t *hold,
@@ -220,7 +221,7 @@ void clb_hold_serve(clb_keeper_t *keeper)
 
     admit(keeper);
     APR_RING_FOREACH_SAFE(hold, next, &keeper->holds, clb_hold_t, link) {
-        if (!hold->admitted || hold->process != NULL
+        if (!hold->admitted || hold->process != NULL || hold->pool == NULL
             || (process = choose(keeper, hold)) == NULL) {
             continue;
         }

@@ -256,6 +256,9 @@ static void hear(clb_keeper_t *keeper, clb_process_t *process)
     else if (was == CLB_PARKED) {
         spoke(process, rv, step);
     }
+    else if (process->canary) {
+        clb_canary_hear(keeper, process, rv, step);
+    }
     else if (rv != APR_SUCCESS || was == CLB_IDLE) {
         clb_warm_failed(keeper, process, apr_pstrcat(keeper->tmp,
                         process->backend->name, was == CLB_IDLE
@@ -263,7 +266,6 @@ static void hear(clb_keeper_t *keeper, clb_process_t *process)
                         NULL));
     }
     else if (step != NULL && step->ready) {
-        clb_process_enter(process, CLB_IDLE, 0);
         clb_warm_ready(keeper, process);
     }
     else if (step != NULL && step->fate != CLB_FATE_NONE) {
@@ -311,6 +313,10 @@ static void fill_set(clb_keeper_t *keeper, apr_array_header_t *set,
             add(set, watches, p->in, POLLOUT, NULL, p);
         }
     }
+    clb_canary_watch(keeper, set);
+    while (watches->nelts < set->nelts) {
+        memset(apr_array_push(watches), 0, sizeof(watch_t));
+    }
 }
 
 static void dispatch(clb_keeper_t *keeper, const struct pollfd *p,
@@ -324,7 +330,7 @@ static void dispatch(clb_keeper_t *keeper, const struct pollfd *p,
         }
     }
     else if (process == NULL) {
-        return;     /* signals and doorbell come after everything else */
+        return;     /* signals, doorbell and tests come after all others */
     }
     else if (p->fd == process->err) {
         clb_process_drain(process);
@@ -419,8 +425,10 @@ static void turn_round(clb_keeper_t *keeper)
     if (!clb_hold_accept(keeper)) {
         keeper->quit = 1;
     }
+    clb_canary_work(keeper);
     expire(keeper);
     clb_hold_serve(keeper);
+    clb_canary_tend(keeper);
     clb_warm_tend(keeper);
     clb_hold_serve(keeper);
     sweep(keeper);

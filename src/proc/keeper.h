@@ -8,6 +8,7 @@
 #include "wire.h"
 
 #include <httpd.h>
+#include <sys/stat.h>
 
 /** The exit status of a keeper that says: trying again will not help. */
 #define CLB_KEEPER_GAVE_UP 254
@@ -16,8 +17,12 @@
  * The keeper: the one process that starts, warms, hands out, settles and ends
  * CLIs. Single-threaded; one per configuration generation. What follows is
  * shared by its files: enter.c (how it comes to be), keeper.c (the loop),
- * warm.c (pools) and hold.c (its side of the leases).
+ * warm.c (pools), canary.c (tests of programs) and hold.c (its side of the
+ * leases).
  */
+
+/** A test of a program: canary.c. */
+typedef struct clb_test_t clb_test_t;
 
 /** Processes of one backend under one account, ready before they are asked
  *  for. Counts are read off the processes, never stored. */
@@ -31,6 +36,10 @@ typedef struct clb_pool_t {
     apr_time_t next_start;       /**< not before: back-off */
     clb_error_e why_kind;        /**< of the last failure */
     char why[400];
+    clb_trust_e trust;
+    struct stat file;            /**< the program's, as it was last seen */
+    apr_uint32_t edition;        /**< how many different ones were seen */
+    clb_test_t *canary;        /**< the test that runs, or NULL */
     double demand;               /**< recent peak of turns at once */
     apr_time_t demand_at;
 } clb_pool_t;
@@ -44,7 +53,7 @@ struct clb_hold_t {
     int backend;                 /**< index in the configuration */
     int admitted;                /**< has its slot */
     clb_talk_t talk;             /**< what its process best holds already */
-    clb_pool_t *pool;            /**< once admitted */
+    clb_pool_t *pool;            /**< once admitted, until its process ends */
     clb_process_t *process;      /**< once granted */
 };
 
@@ -75,6 +84,7 @@ typedef struct clb_keeper_t {
     int tight;                   /**< one more process would exceed it */
     apr_off_t largest;           /**< of all processes ever seen */
     apr_time_t next_sweep;
+    apr_time_t next_look;        /**< at the programs' files */
 } clb_keeper_t;
 
 /** Become the keeper; called in the forked child, never returns.
@@ -113,7 +123,18 @@ void clb_warm_tend(clb_keeper_t *keeper);
 void clb_warm_failed(clb_keeper_t *keeper, clb_process_t *process,
                      const char *why);
 
-/** It is ready; with a driver that asks (CLB_PROBE), it works. */
+/** Starts of @a pool are to wait for a while; who waits for it is told.
+ *  @param why a sentence for client and log */
+void clb_warm_fail(clb_keeper_t *keeper, clb_pool_t *pool, clb_error_e kind,
+                   const char *why);
+
+/** Start a process; with @a env (which wins over all other variables) it is
+ *  for a test. @return NULL when it cannot be started */
+clb_process_t *clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
+                              int background, const char *const *env);
+
+/** It is ready for its first turn; with a driver that asks (CLB_PROBE), it
+ *  works. */
 void clb_warm_ready(clb_keeper_t *keeper, clb_process_t *process);
 
 /** Let @a process stay with the conversation it holds, in the place of the one
@@ -125,6 +146,32 @@ void clb_warm_worked(clb_keeper_t *keeper, clb_pool_t *pool);
 
 /** Write the counts into the shared table. */
 void clb_warm_publish(clb_keeper_t *keeper);
+
+/* --- canary.c --- */
+
+/** Look whether programs were replaced, and test those that are new. */
+void clb_canary_tend(clb_keeper_t *keeper);
+
+/** 1 if processes of @a pool may serve. */
+int clb_canary_passed(const clb_pool_t *pool);
+
+/** Add the descriptors (struct pollfd) of the tests to @a set. */
+void clb_canary_watch(clb_keeper_t *keeper, apr_array_header_t *set);
+
+/** Answer as the model where a test asks for it. */
+void clb_canary_work(clb_keeper_t *keeper);
+
+/** Ask @a process, which is ready, what is asked in a test. */
+void clb_canary_ask(clb_keeper_t *keeper, clb_process_t *process);
+
+/** @a process, which is tested, said something: see clb_process_read(). */
+void clb_canary_hear(clb_keeper_t *keeper, clb_process_t *process,
+                     apr_status_t rv, const clb_step_t *step);
+
+/** The test of @a process is over: judge it by what it sent.
+ *  @param said why it is over, should it have sent nothing */
+void clb_canary_end(clb_keeper_t *keeper, clb_process_t *process,
+                    const char *said);
 
 /* --- hold.c --- */
 

@@ -93,7 +93,8 @@ static const char *path_for(const char *program, apr_pool_t *pool)
 /* Earlier entries win (unique()), so an operator's variable replaces ours. */
 static const char *const *environment(const clb_process_t *process,
                                       const clb_account_t *account,
-                                      const char *home)
+                                      const char *home,
+                                      const char *const *first)
 {
     const clb_backend_t *backend = process->backend;
     apr_array_header_t *env = apr_array_make(process->pool, 32,
@@ -101,6 +102,9 @@ static const char *const *environment(const clb_process_t *process,
     char *value;
     int i;
 
+    for (i = 0; first != NULL && first[i] != NULL; i++) {
+        APR_ARRAY_PUSH(env, const char *) = first[i];
+    }
     set_vars(env, account->env);
     set_vars(env, backend->env);
     for (i = 0; i < process->nfiles; i++) {
@@ -196,8 +200,9 @@ static apr_status_t make_scratch(clb_process_t *process)
 apr_status_t clb_process_start(clb_process_t **out,
                                const clb_backend_t *backend,
                                const clb_account_t *account, const char *home,
-                               const char *dir, apr_uint32_t id,
-                               int background, apr_pool_t *parent)
+                               const char *const *env, const char *dir,
+                               apr_uint32_t id, int background,
+                               apr_pool_t *parent)
 {
     clb_process_t *process;
     clb_spawn_t what = { 0 };
@@ -216,7 +221,7 @@ apr_status_t clb_process_start(clb_process_t **out,
     if ((rv = make_scratch(process)) == APR_SUCCESS) {
         what.program = backend->program;
         what.argv = arguments(process);
-        what.env = unique(environment(process, account, home));
+        what.env = unique(environment(process, account, home, env));
         what.cwd = apr_pstrcat(pool, process->dir, "/w", NULL);
         what.background = background;
         what.keeper = getpid();
@@ -346,7 +351,8 @@ clb_step_t *clb_process_step(clb_process_t *process, const clb_input_t *in)
 /* Run the driver on the lines that are complete, up to one that matters. */
 static int take_lines(clb_process_t *process, clb_step_t **step)
 {
-    clb_input_t in = { .kind = CLB_IN_LINE, .backend = process->backend };
+    clb_input_t in = { .kind = CLB_IN_LINE, .backend = process->backend,
+                       .chat = process->chat };
 
     while (clb_line_next(&process->lines, &in.data, &in.len)
            == APR_SUCCESS) {

@@ -54,6 +54,9 @@ struct clb_process_t {
     char ring[CLB_RING];
     apr_size_t ring_len;           /**< bytes ever written to the ring */
     apr_uint32_t turns;
+    apr_uint32_t edition;          /**< of the program's file it runs */
+    int canary;                    /**< it is tested, and serves nobody */
+    clb_chat_t *chat;              /**< what it is asked in its test */
     clb_talk_t talk;               /**< what it holds: SETTLING, PARKED */
     int exited;
     int status;                    /**< as clb_input_t.status */
@@ -71,14 +74,16 @@ const char *clb_vars_load(const apr_array_header_t *vars, apr_pool_t *pool);
  * Start a process of @a backend for @a account. Its scratch directory is
  * @a dir, which is made.
  * @param home HOME of the CLI
+ * @param env NAME=value that win over all others, NULL-terminated, or NULL
  * @param process in a pool of its own below @a pool; clb_process_destroy()
  * @return APR_SUCCESS, or why it cannot be started
  */
 apr_status_t clb_process_start(clb_process_t **process,
                                const clb_backend_t *backend,
                                const clb_account_t *account, const char *home,
-                               const char *dir, apr_uint32_t id,
-                               int background, apr_pool_t *pool);
+                               const char *const *env, const char *dir,
+                               apr_uint32_t id, int background,
+                               apr_pool_t *pool);
 
 /** Enter @a state; it must be left within @a limit (0 = any time). */
 void clb_process_enter(clb_process_t *process, clb_state_e state,

@@ -140,7 +140,8 @@ static void let_go(run_t *run, clb_fate_e fate)
         clb_talk_t talk = { .held = run->parks };
         clb_prefix_t prefix = run->prefix;
 
-        clb_prefix_answered(&prefix, talk.digest);
+        clb_prefix_answered(&prefix);
+        clb_prefix_digest(&prefix, talk.digest);
         clb_lease_release(run->lease, fate, clb_line_pending(&run->lines) > 0,
                           &talk);
     }
@@ -167,9 +168,8 @@ static void step(run_t *run, clb_input_t *in)
     for (i = 0; i < out->events->nelts; i++) {
         const clb_event_t *event = &APR_ARRAY_IDX(out->events, i, clb_event_t);
 
-        if (event->kind == CLB_EV_TEXT && run->parks) {
-            clb_prefix_text(&run->prefix, event->u.text.data,
-                            event->u.text.len);
+        if (run->parks) {
+            clb_prefix_event(&run->prefix, event);
         }
         pass(run, event);
     }

@@ -42,7 +42,7 @@ static int count(const clb_keeper_t *keeper, const clb_pool_t *pool,
     int n = 0;
 
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
-        n += (pool == NULL || p->home == pool)
+        n += (pool == NULL || (p->home == pool && !p->canary))
              && p->state >= from && p->state <= to;
     }
     return n;
@@ -128,6 +128,7 @@ clb_pool_t *clb_warm_choose(clb_keeper_t *keeper, int backend)
         }
         cost = (clb_warm_idle(keeper, pool) == NULL ? 1000 : 0)
              + (pool->failures > 0 ? 100000 : 0)
+             + (clb_canary_passed(pool) ? 0 : 10000)
              + count(keeper, pool, CLB_LEASED, CLB_LEASED)
              + clb_hold_unserved(keeper, pool);
         if (best == NULL || cost < least) {
@@ -169,12 +170,19 @@ clb_process_t *clb_warm_idle(clb_keeper_t *keeper, const clb_pool_t *pool)
     return best;
 }
 
+/* Nothing of it is to be started. */
+static int useless(const clb_pool_t *pool)
+{
+    return pool->blocked || (pool->trust == CLB_TRUST_FAILED
+                             && !pool->backend->lenient);
+}
+
 /* How many idle processes the pool should have. */
 static int target(clb_keeper_t *keeper, clb_pool_t *pool)
 {
     const clb_warm_t *warm = &pool->backend->warm;
 
-    if (keeper->draining || pool->blocked || pool->backend->slots == 0) {
+    if (keeper->draining || useless(pool) || pool->backend->slots == 0) {
         return 0;
     }
     switch (warm->mode) {
@@ -190,8 +198,8 @@ static int target(clb_keeper_t *keeper, clb_pool_t *pool)
     }
 }
 
-static void fail(clb_keeper_t *keeper, clb_pool_t *pool, clb_error_e kind,
-                 const char *why)
+void clb_warm_fail(clb_keeper_t *keeper, clb_pool_t *pool, clb_error_e kind,
+                   const char *why)
 {
     int wait = pool->failures < 6 ? 1 << pool->failures : BACKOFF_MAX;
     clb_table_backend_t *shared = &keeper->table->shared
@@ -225,10 +233,14 @@ void clb_warm_failed(clb_keeper_t *keeper, clb_process_t *process,
     clb_pool_t *pool = process->home;
     int worked = proved(process);
 
+    if (process->canary) {
+        clb_canary_end(keeper, process, why);
+        return;
+    }
     process->failed = 1;
     clb_process_end(process, 0);
     if (!worked) {
-        fail(keeper, pool, CLB_CLI_FAILED, why);
+        clb_warm_fail(keeper, pool, CLB_CLI_FAILED, why);
         return;
     }
     keeper->table->shared->backends[pool->backend->id].failures++;
@@ -260,6 +272,11 @@ void clb_warm_ready(clb_keeper_t *keeper, clb_process_t *process)
 {
     clb_pool_t *pool = process->home;
 
+    if (process->canary) {
+        clb_canary_ask(keeper, process);
+        return;
+    }
+    clb_process_enter(process, CLB_IDLE, 0);
     if (pool->backend->driver->traits(pool->backend) & CLB_PROBE) {
         clb_warm_worked(keeper, pool);
     }
@@ -277,13 +294,14 @@ static void spawn_failed(clb_keeper_t *keeper, clb_pool_t *pool,
     char why[120];
     int missing = APR_STATUS_IS_ENOENT(rv) || APR_STATUS_IS_EACCES(rv);
 
-    fail(keeper, pool, missing ? CLB_CLI_MISSING : CLB_CLI_FAILED,
-         apr_psprintf(keeper->tmp, "%s cannot be started: %s",
-                      pool->backend->program,
-                      apr_strerror(rv, why, sizeof(why))));
+    clb_warm_fail(keeper, pool, missing ? CLB_CLI_MISSING : CLB_CLI_FAILED,
+                  apr_psprintf(keeper->tmp, "%s cannot be started: %s",
+                               pool->backend->program,
+                               apr_strerror(rv, why, sizeof(why))));
 }
 
-static void start(clb_keeper_t *keeper, clb_pool_t *pool, int background)
+clb_process_t *clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
+                              int background, const char *const *env)
 {
     clb_input_t in = { .kind = CLB_IN_WARM, .backend = pool->backend };
     apr_uint32_t id = ++keeper->next_id;
@@ -295,22 +313,25 @@ static void start(clb_keeper_t *keeper, clb_pool_t *pool, int background)
      * others may look into */
     clb_oom_set(keeper->oom, CLB_OOM_SCORE);
     rv = clb_process_start(&process, pool->backend, pool->account, pool->home,
-                           apr_psprintf(keeper->tmp, "%s/%u", keeper->run_dir,
-                                        id), id, background, keeper->pool);
+                           env, apr_psprintf(keeper->tmp, "%s/%u",
+                                             keeper->run_dir, id), id,
+                           background, keeper->pool);
     clb_oom_set(keeper->oom, keeper->oom_score);
     if (rv != APR_SUCCESS) {
         spawn_failed(keeper, pool, rv);
-        return;
+        return NULL;
     }
     process->home = pool;
+    process->edition = pool->edition;
+    process->canary = env != NULL;
     APR_RING_INSERT_TAIL(&keeper->processes, process, clb_process_t, link);
-    keeper->table->shared->backends[pool->backend->id].starts++;
+    keeper->table->shared->backends[pool->backend->id].starts += env == NULL;
     clb_process_enter(process, CLB_STARTING, START_LIMIT);
     step = clb_process_step(process, &in);
     if (step->ready) {
-        clb_process_enter(process, CLB_IDLE, 0);
         clb_warm_ready(keeper, process);
     }
+    return process;
 }
 
 /* The process that is in @a state for the longest time, not of the pool
@@ -380,7 +401,7 @@ void clb_warm_park(clb_keeper_t *keeper, clb_process_t *process)
     clb_process_t *p = NULL;
     int n = 0;
 
-    if (keeper->draining) {
+    if (keeper->draining || process->edition != process->home->edition) {
         clb_process_end(process, 0);
         return;
     }
@@ -406,7 +427,7 @@ static void start_needed(clb_keeper_t *keeper, clb_pool_t *pool)
     int need = clb_hold_unserved(keeper, pool)
              - count(keeper, pool, CLB_STARTING, CLB_IDLE);
 
-    if (pool->blocked) {
+    if (useless(pool)) {
         clb_hold_refuse(keeper, pool);
         return;
     }
@@ -421,7 +442,7 @@ static void start_needed(clb_keeper_t *keeper, clb_pool_t *pool)
             make_room(keeper, pool);
             return;
         }
-        start(keeper, pool, 0);
+        clb_warm_start(keeper, pool, 0, NULL);
         if (pool->failures > 0) {
             return;
         }
@@ -438,7 +459,7 @@ static void start_ahead(clb_keeper_t *keeper, clb_pool_t *pool)
         && starting < (busy > 0 ? 1 : STARTS_MAX)
         && pool->next_start <= apr_time_now() && !full(keeper)
         && !keeper->tight) {
-        start(keeper, pool, 1);
+        clb_warm_start(keeper, pool, 1, NULL);
         keeper->filling = 1;
     }
 }
@@ -468,7 +489,7 @@ static void retire(clb_keeper_t *keeper, clb_pool_t *pool)
         if (p->home != pool || p->state != CLB_IDLE) {
             continue;
         }
-        if (keeper->draining
+        if (keeper->draining || p->edition != pool->edition
             || (surplus > 0 && now - p->since > leisure(pool->backend))
             || now - p->born > pool->backend->warm.refresh) {
             ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, keeper->server,
@@ -500,9 +521,25 @@ void clb_warm_tend(clb_keeper_t *keeper)
     }
 }
 
+static clb_trust_e trust_of(const clb_keeper_t *keeper, int backend)
+{
+    clb_trust_e trust = CLB_TRUST_NONE;
+    int i;
+
+    for (i = 0; i < keeper->pools->nelts; i++) {
+        const clb_pool_t *pool = &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t);
+
+        if (pool->index == backend && pool->trust > trust) {
+            trust = pool->trust;
+        }
+    }
+    return trust;
+}
+
 void clb_warm_publish(clb_keeper_t *keeper)
 {
     const apr_array_header_t *backends = keeper->global->backends;
+    clb_table_backend_t *shared = keeper->table->shared->backends;
     int i;
 
     for (i = 0; i < backends->nelts && !keeper->draining; i++) {
@@ -512,7 +549,7 @@ void clb_warm_publish(clb_keeper_t *keeper)
         const clb_process_t *p;
 
         APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
-            if (p->backend == backend) {
+            if (p->backend == backend && !p->canary) {
                 census.starting += p->state <= CLB_WARMING;
                 census.idle += p->state == CLB_IDLE;
                 census.leased += p->state == CLB_LEASED;
@@ -521,6 +558,7 @@ void clb_warm_publish(clb_keeper_t *keeper)
                 census.dying += p->state == CLB_DYING;
             }
         }
-        keeper->table->shared->backends[backend->id].census = census;
+        shared[backend->id].census = census;
+        shared[backend->id].trust = trust_of(keeper, i);
     }
 }

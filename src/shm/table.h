@@ -41,6 +41,14 @@ typedef struct clb_row_t {
     apr_int64_t until;       /**< apr_time_t; waiting longer is a leak */
 } clb_row_t;
 
+/** What the keeper knows of a backend's program. */
+typedef enum clb_trust_e {
+    CLB_TRUST_NONE,      /**< nothing: there is no test for it */
+    CLB_TRUST_PASSED,
+    CLB_TRUST_TESTING,   /**< or waiting for its test */
+    CLB_TRUST_FAILED
+} clb_trust_e;
+
 /** Processes by state, as the keeper last counted them. */
 typedef struct clb_census_t {
     apr_int32_t starting;
@@ -60,6 +68,7 @@ typedef struct clb_table_backend_t {
     apr_uint32_t starts;
     apr_uint32_t failures;   /**< starts that failed, and idle deaths */
     apr_uint32_t failing;    /**< 1 while the keeper backs off */
+    apr_uint32_t trust;      /**< clb_trust_e, the least of its accounts */
     apr_uint32_t hits;       /**< turns that found their conversation parked */
     apr_uint32_t misses;     /**< turns with history that did not */
 } clb_table_backend_t;

@@ -52,7 +52,8 @@ cmp_ok($r->{json}{heartbeat_age_ms}, '<', 5000, 'the keeper is alive');
 is_deeply($r->{json}{backends}[0], {
     name => 'one', driver => 'command', status => 'ok',
     slots => { max => 2, running => 0 }, starts => 0, failures => 0,
-    map { $_ => 0 } qw(waiting starting idle leased settling dying),
+    map { $_ => 0 } qw(waiting starting idle leased settling parked dying hits
+                       misses),
 }, 'a backend');
 
 sees_little($s->get('/health', headers => \%remote), 'remote');

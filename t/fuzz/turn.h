@@ -31,6 +31,7 @@ typedef struct turn_t {
     int ready;
     clb_fate_e fate;
     int known;                  /* given with the chat */
+    int called;                 /* a CALL was seen */
     const char *wrong;            /* the first rule broken, or NULL */
 } turn_t;
 
@@ -74,7 +75,7 @@ static inline int turn_is_clean(turn_t *turn, const char *text)
 static inline void turn_note(turn_t *turn, const clb_event_t *event)
 {
     static const char *const stops[] = { "end", "length", "sequence",
-                                         "filter" };
+                                         "filter", "calls" };
     const clb_usage_t *u = &event->u.usage;
     const char *word = "";
 
@@ -89,6 +90,13 @@ static inline void turn_note(turn_t *turn, const clb_event_t *event)
     case CLB_EV_REASONING:
         word = apr_pstrcat(turn->pool, "<", event->u.text.data, ">", NULL);
         break;
+    case CLB_EV_CALL:
+        word = apr_pstrcat(turn->pool, "call ", event->u.call.id, " ",
+                           event->u.call.name, NULL);
+        break;
+    case CLB_EV_ARGUMENTS:
+        word = apr_pstrcat(turn->pool, "{", event->u.text.data, "}", NULL);
+        break;
     case CLB_EV_USAGE:
         word = apr_psprintf(turn->pool, "usage %ld+%ld+%ld/%ld/%ld",
                             (long)u->input, (long)u->cache_read,
@@ -97,7 +105,7 @@ static inline void turn_note(turn_t *turn, const clb_event_t *event)
         break;
     case CLB_EV_STOP:
         word = apr_psprintf(turn->pool, "stop %s",
-                            event->u.stop <= CLB_STOP_FILTER
+                            event->u.stop <= CLB_STOP_CALLS
                             ? stops[event->u.stop] : "?");
         break;
     case CLB_EV_ERROR:
@@ -120,6 +128,13 @@ static inline void turn_event(turn_t *turn, const clb_event_t *event)
     case CLB_EV_START:
         turn_rule(turn, !turn->started, "START twice");
         turn->started = 1;
+        break;
+    case CLB_EV_CALL:
+        turn_rule(turn, turn->started, "a call before START");
+        turn->called = 1;
+        break;
+    case CLB_EV_ARGUMENTS:
+        turn_rule(turn, turn->called, "arguments before a CALL");
         break;
     case CLB_EV_TEXT:
     case CLB_EV_REASONING:

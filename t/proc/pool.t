@@ -29,7 +29,8 @@ sub lines   { backend(shift, '@BIN@/fake-lines', @_) }
 sub claude  {
     my ($name, $way, @lines) = @_;
     return backend($name, '@BIN@/fake-claude',
-                   "CLIBridgeEnv FAKE_CLAUDE $way", @lines);
+                   "CLIBridgeEnv FAKE_CLAUDE $way", 'CLIBridgeUntested warn',
+                   @lines);
 }
 
 sub start { CLB::Server->start(config => join "\n", @_) }

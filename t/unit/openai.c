@@ -272,10 +272,7 @@ static void chat_fields(void)
         const char *text;
         const char *param;
     } refused[] = {
-        { "\"tools\":[{\"type\":\"function\"}]", "tools" },
-        { "\"functions\":[{\"name\":\"f\"}]", "functions" },
-        { "\"response_format\":{\"type\":\"json_object\"}",
-          "response_format" },
+        { "\"tools\":[{\"type\":\"web_search\"}]", "tools[0]" },
         { "\"modalities\":[\"text\",\"audio\"]", "modalities" },
         { "\"modalities\":[\"audio\"]", "modalities" },
         { "\"audio\":{\"voice\":\"alloy\"}", "audio" },
@@ -386,16 +383,16 @@ static void bad_conversations(void)
         { "{\"messages\":[" USER("[{\"type\":\"text\"}]") "]}",
           CLB_BAD_REQUEST, "messages[0].content[0]" },
         { "{\"messages\":[" USER("[{\"type\":\"image_url\"}]") "]}",
-          CLB_UNSUPPORTED, "messages[0].content[0]" },
+          CLB_BAD_REQUEST, "messages[0].content[0]" },
         { "{\"messages\":[{\"role\":\"system\",\"content\":[{\"type\":"
           "\"input_audio\"}]}]}", CLB_UNSUPPORTED,
           "messages[0].content[0]" },
         { "{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}",
-          CLB_UNSUPPORTED, "messages[0].role" },
-        { "{\"messages\":[{\"role\":\"function\"}]}", CLB_UNSUPPORTED,
-          "messages[0].role" },
+          CLB_BAD_REQUEST, "messages[0].tool_call_id" },
+        { "{\"messages\":[{\"role\":\"function\"}]}", CLB_BAD_REQUEST,
+          "messages[0].name" },
         { "{\"messages\":[" ASSISTANT("\"tool_calls\":[{}]") "]}",
-          CLB_UNSUPPORTED, "messages[0].tool_calls" },
+          CLB_BAD_REQUEST, "messages[0].tool_calls[0]" },
     };
     static const struct {
         const char *body;

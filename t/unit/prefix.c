@@ -69,9 +69,14 @@ static const char *answered(clb_chat_t *chat, const char *const *pieces)
     clb_prefix_turns(&prefix, chat, 0, clb_chat_turns(chat)->nelts);
     clb_prefix_answer(&prefix);
     for (; *pieces != NULL; pieces++) {
-        clb_prefix_text(&prefix, *pieces, strlen(*pieces));
+        clb_event_t event = { .kind = CLB_EV_TEXT };
+
+        event.u.text.data = *pieces;
+        event.u.text.len = strlen(*pieces);
+        clb_prefix_event(&prefix, &event);
     }
-    clb_prefix_answered(&prefix, digest);
+    clb_prefix_answered(&prefix);
+    clb_prefix_digest(&prefix, digest);
     for (i = 0; i < CLB_SHA256_SIZE; i++) {
         hex = apr_psprintf(pool, "%s%02x", hex, digest[i]);
     }

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The messages of chat completions: texts, images, files, tool calls and their
+ * results. Forms of OpenAI's Responses API and of Anthropic's, which clients
+ * mix in, are taken where they mean the same.
+ */
+#include "openai_chat.h"
+
+#include "../core/media.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+#define MESSAGES_MAX 20000
+
+/* Where in the request we are, for the `param` of an error. */
+typedef struct place_t {
+    clb_chat_t *chat;
+    clb_error_t *error;
+    apr_size_t message;
+    int media;               /* images and documents so far */
+} place_t;
+
+static apr_status_t bad(const place_t *at, clb_error_e kind, const char *path,
+                        const char *what)
+{
+    const char *param = apr_psprintf(at->chat->pool, "messages[%"
+                                     APR_SIZE_T_FMT "]%s", at->message, path);
+
+    return clb_error_set(at->error, at->chat->pool, kind, param, "%s %s",
+                         param, what);
+}
+
+static apr_status_t must_be(const place_t *at, const char *path,
+                            const char *need)
+{
+    return need == NULL ? APR_SUCCESS
+         : bad(at, CLB_BAD_REQUEST, path, apr_pstrcat(at->chat->pool,
+               "must be ", need, NULL));
+}
+
+/* Texts of a system message go to the system prompt. */
+static void add_text(const place_t *at, clb_message_t *message,
+                     const char *text)
+{
+    if (message != NULL) {
+        clb_chat_part(message, CLB_PART_TEXT, text);
+    }
+    else {
+        clb_chat_system(at->chat, text);
+    }
+}
+
+static apr_status_t add_media(place_t *at, clb_message_t *message,
+                              clb_part_e kind, const char *path,
+                              const char *url, const char *name)
+{
+    clb_part_t part = { .kind = kind, .name = name };
+    apr_status_t rv;
+
+    if (url == NULL) {
+        return must_be(at, path, "given by its data: URL");
+    }
+    if (message == NULL) {
+        return bad(at, CLB_BAD_REQUEST, path, "cannot stand in a system "
+                   "message");
+    }
+    if (++at->media > CLB_MEDIA_COUNT) {
+        return bad(at, CLB_BAD_REQUEST, path, apr_psprintf(at->chat->pool,
+                   "is one too many: a request may have %d images and files",
+                   CLB_MEDIA_COUNT));
+    }
+    rv = must_be(at, path, clb_media_take_url(&part, url, at->chat->pool));
+    if (rv == APR_SUCCESS) {
+        APR_ARRAY_PUSH(message->parts, clb_part_t) = part;
+    }
+    return rv;
+}
+
+static apr_status_t take_image(place_t *at, clb_message_t *message,
+                               const char *path, const clb_json_t *part)
+{
+    const clb_json_t *image = clb_json_get(part, "image_url");
+    const char *url = clb_json_string(image);
+
+    if (url == NULL) {
+        url = clb_json_get_string(image, "url");
+    }
+    return add_media(at, message, CLB_PART_IMAGE, path, url, NULL);
+}
+
+static apr_status_t take_file(place_t *at, clb_message_t *message,
+                              const char *path, const clb_json_t *part)
+{
+    const clb_json_t *file = clb_json_get(part, "file");
+
+    file = clb_json_is_object(file) ? file : part;
+    if (clb_json_get(file, "file_data") == NULL) {
+        return bad(at, CLB_UNSUPPORTED, path, "must have file_data, a data: "
+                   "URL: this server stores and fetches no files");
+    }
+    return add_media(at, message, CLB_PART_DOCUMENT, path,
+                     clb_json_get_string(file, "file_data"),
+                     clb_json_get_string(file, "filename"));
+}
+
+/* What a part's type says about it. */
+static int is_one_of(const char *type, const char *const *names)
+{
+    for (; *names != NULL; names++) {
+        if (strcmp(*names, type) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static apr_status_t take_typed(place_t *at, clb_message_t *message,
+                               const char *path, const clb_json_t *part,
+                               const char *type)
+{
+    static const char *const texts[] = {
+        "text", "input_text", "output_text", "refusal", NULL
+    };
+    static const char *const thoughts[] = {
+        "thinking", "reasoning", "redacted_thinking", NULL
+    };
+    const char *text = clb_json_get_string(part, *type == 'r' ? "refusal"
+                                                              : "text");
+
+    if (is_one_of(type, thoughts)) {
+        return APR_SUCCESS;
+    }
+    if (is_one_of(type, texts)) {
+        if (text == NULL) {
+            return bad(at, CLB_BAD_REQUEST, path, "must have a text");
+        }
+        add_text(at, message, text);
+        return APR_SUCCESS;
+    }
+    if (strcmp(type, "image_url") == 0 || strcmp(type, "input_image") == 0) {
+        return take_image(at, message, path, part);
+    }
+    if (strcmp(type, "file") == 0 || strcmp(type, "input_file") == 0) {
+        return take_file(at, message, path, part);
+    }
+    return bad(at, CLB_UNSUPPORTED, path, apr_pstrcat(at->chat->pool,
+               "has the type '", type, "'; the CLIs take text, images and "
+               "files, no sound and no film", NULL));
+}
+
+static apr_status_t take_part(place_t *at, clb_message_t *message,
+                              const clb_json_t *part, apr_size_t i)
+{
+    const char *path = apr_psprintf(at->chat->pool, ".content[%"
+                                    APR_SIZE_T_FMT "]", i);
+    const char *type = clb_json_get_string(part, "type");
+
+    if (clb_json_is_string(part)) {
+        add_text(at, message, clb_json_string(part));
+        return APR_SUCCESS;
+    }
+    return type == NULL
+         ? bad(at, CLB_BAD_REQUEST, path, "must be a part with a type")
+         : take_typed(at, message, path, part, type);
+}
+
+static apr_status_t take_content(place_t *at, clb_message_t *message,
+                                 const clb_json_t *content)
+{
+    apr_size_t i;
+    apr_status_t rv;
+
+    if (content == NULL) {
+        return APR_SUCCESS;
+    }
+    if (clb_json_is_string(content)) {
+        add_text(at, message, clb_json_string(content));
+        return APR_SUCCESS;
+    }
+    if (!clb_json_is_array(content)) {
+        return bad(at, CLB_BAD_REQUEST, ".content",
+                   "must be a string or an array of parts");
+    }
+    for (i = 0; i < clb_json_size(content); i++) {
+        if ((rv = take_part(at, message, clb_json_at(content, i), i))
+            != APR_SUCCESS) {
+            return rv;
+        }
+    }
+    return APR_SUCCESS;
+}
+
+/* Arguments as a JSON object. A model may have written what is none, and
+ * clients send that back. */
+static const char *arguments(const char *text, const char *key,
+                             apr_pool_t *pool)
+{
+    const char *why;
+    clb_json_t *json;
+
+    if (text == NULL || text[strspn(text, " \t\r\n")] == '\0') {
+        return "{}";
+    }
+    if (key == NULL
+        && clb_json_parse(&json, text, strlen(text), CLB_JSON_LENIENT, &why,
+                          pool) == APR_SUCCESS && clb_json_is_object(json)) {
+        return text;
+    }
+    return clb_json_text(pool, clb_json_pack(pool, "{s:s}", key == NULL
+                         ? "arguments" : key, text));
+}
+
+static apr_status_t take_call(const place_t *at, clb_message_t *message,
+                              const clb_json_t *call, apr_size_t i)
+{
+    const char *path = apr_psprintf(at->chat->pool, ".tool_calls[%"
+                                    APR_SIZE_T_FMT "]", i);
+    const clb_json_t *custom = clb_json_get(call, "custom");
+    const clb_json_t *function = clb_json_get(call, "function");
+    const clb_json_t *what = custom != NULL ? custom
+                           : function != NULL ? function : call;
+    const char *id = clb_json_get_string(call, "id");
+    const char *name = clb_json_get_string(what, "name");
+    clb_part_t *part;
+
+    if (id == NULL || *id == '\0' || name == NULL || *name == '\0') {
+        return bad(at, CLB_BAD_REQUEST, path, "must have an id and the name "
+                   "of a function");
+    }
+    part = clb_chat_part(message, CLB_PART_CALL, custom != NULL
+        ? arguments(clb_json_get_string(custom, "input"), "input",
+                    at->chat->pool)
+        : arguments(clb_json_get_string(what, "arguments"), NULL,
+                    at->chat->pool));
+    part->id = id;
+    part->name = name;
+    return APR_SUCCESS;
+}
+
+/* The older form: a call without an id, one in a message. Its result names
+ * the function, so that is the id. */
+static apr_status_t take_function_call(const place_t *at,
+                                       clb_message_t *message,
+                                       const clb_json_t *call)
+{
+    const char *name = clb_json_get_string(call, "name");
+    clb_part_t *part;
+
+    if (name == NULL || *name == '\0') {
+        return bad(at, CLB_BAD_REQUEST, ".function_call", "must have a name");
+    }
+    part = clb_chat_part(message, CLB_PART_CALL, arguments(
+        clb_json_get_string(call, "arguments"), NULL, at->chat->pool));
+    part->id = part->name = name;
+    return APR_SUCCESS;
+}
+
+static apr_status_t take_assistant(place_t *at, const clb_json_t *json)
+{
+    clb_message_t *message = clb_chat_message(at->chat, CLB_ROLE_ASSISTANT);
+    const char *reasoning = clb_json_get_string(json, "reasoning_content");
+    const clb_json_t *calls = clb_json_get(json, "tool_calls");
+    const clb_json_t *call = clb_json_get(json, "function_call");
+    apr_status_t rv;
+    apr_size_t i;
+
+    if (reasoning != NULL) {
+        clb_chat_part(message, CLB_PART_REASONING, reasoning);
+    }
+    rv = take_content(at, message, clb_json_get(json, "content"));
+    for (i = 0; i < clb_json_size(calls) && rv == APR_SUCCESS; i++) {
+        rv = take_call(at, message, clb_json_at(calls, i), i);
+    }
+    return rv == APR_SUCCESS && call != NULL
+         ? take_function_call(at, message, call) : rv;
+}
+
+/* The calls of the assistant message before, past other results. */
+static const clb_message_t *calls_before(const clb_chat_t *chat)
+{
+    int i;
+
+    for (i = chat->messages->nelts - 1; i >= 0; i--) {
+        const clb_message_t *message = &APR_ARRAY_IDX(chat->messages, i,
+                                                      clb_message_t);
+
+        if (message->role == CLB_ROLE_ASSISTANT) {
+            return message;
+        }
+        if (message->parts->nelts != 1
+            || APR_ARRAY_IDX(message->parts, 0, clb_part_t).kind
+               != CLB_PART_RESULT) {
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+static int calls(const clb_message_t *message, const char *id)
+{
+    int i;
+
+    for (i = 0; message != NULL && i < message->parts->nelts; i++) {
+        const clb_part_t *part = &APR_ARRAY_IDX(message->parts, i,
+                                                clb_part_t);
+
+        if (part->kind == CLB_PART_CALL && strcmp(part->id, id) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static apr_status_t take_result(place_t *at, const clb_json_t *json,
+                                const char *key)
+{
+    const char *id = clb_json_get_string(json, key);
+    clb_message_t content = { CLB_ROLE_USER,
+        apr_array_make(at->chat->pool, 1, sizeof(clb_part_t)) };
+    clb_part_t *part;
+    apr_status_t rv;
+
+    if (id == NULL || !calls(calls_before(at->chat), id)) {
+        return bad(at, CLB_BAD_REQUEST, apr_pstrcat(at->chat->pool, ".", key,
+                   NULL), "must be that of a call in the assistant message "
+                   "before");
+    }
+    rv = take_content(at, &content, clb_json_get(json, "content"));
+    part = clb_chat_part(clb_chat_message(at->chat, CLB_ROLE_USER),
+                         CLB_PART_RESULT, NULL);
+    part->id = id;
+    part->parts = content.parts;
+    return rv;
+}
+
+static apr_status_t take_message(place_t *at, const clb_json_t *json)
+{
+    const char *role = clb_json_get_string(json, "role");
+    const clb_json_t *content = clb_json_get(json, "content");
+
+    if (role == NULL) {
+        return bad(at, CLB_BAD_REQUEST, ".role", "must be a string");
+    }
+    if (strcmp(role, "system") == 0 || strcmp(role, "developer") == 0) {
+        return take_content(at, NULL, content);
+    }
+    if (strcmp(role, "user") == 0) {
+        return take_content(at, clb_chat_message(at->chat, CLB_ROLE_USER),
+                            content);
+    }
+    if (strcmp(role, "assistant") == 0) {
+        return take_assistant(at, json);
+    }
+    if (strcmp(role, "tool") == 0) {
+        return take_result(at, json, "tool_call_id");
+    }
+    if (strcmp(role, "function") == 0) {
+        return take_result(at, json, "name");
+    }
+    return bad(at, CLB_BAD_REQUEST, ".role", "must be one of system, "
+               "developer, user, assistant, tool, function");
+}
+
+apr_status_t clb_openai_messages(clb_chat_t *chat, const clb_json_t *body,
+                                 clb_error_t *error)
+{
+    const clb_json_t *messages = clb_json_get(body, "messages");
+    place_t at = { chat, error, 0, 0 };
+    const char *unanswered;
+    apr_status_t rv;
+
+    if (!clb_json_is_array(messages) || clb_json_size(messages) == 0
+        || clb_json_size(messages) > MESSAGES_MAX) {
+        return clb_error_set(error, chat->pool, CLB_BAD_REQUEST, "messages",
+                             "'messages' must be an array of 1 to %d "
+                             "messages", MESSAGES_MAX);
+    }
+    for (; at.message < clb_json_size(messages); at.message++) {
+        if ((rv = take_message(&at, clb_json_at(messages, at.message)))
+            != APR_SUCCESS) {
+            return rv;
+        }
+    }
+    unanswered = clb_chat_unanswered(chat);
+    return unanswered == NULL ? APR_SUCCESS
+         : clb_error_set(error, chat->pool, CLB_BAD_REQUEST, "messages",
+                         "the tool call '%s' must be followed by its result, "
+                         "before any other message", unanswered);
+}

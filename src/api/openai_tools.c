@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tools in chat completions: what the model may call, whether it must, and
+ * what form its answer has. Taken as OpenAI documents it (OpenAPI 2.3.0), as
+ * the Responses API has it (Cursor sends that here) and in the older form of
+ * `functions`.
+ */
+#include "openai_chat.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+#define TOOLS_MAX 512
+#define NAME_MAX_LEN 256
+
+/* What a tool without parameters takes, and one that takes free text. */
+#define NO_ARGUMENTS "{\"type\":\"object\",\"properties\":{}}"
+#define FREE_TEXT "{\"type\":\"object\",\"properties\":{\"input\":" \
+    "{\"type\":\"string\"}},\"required\":[\"input\"]}"
+
+static apr_status_t bad(clb_chat_t *chat, const char *param, const char *what,
+                        clb_error_t *error)
+{
+    return clb_error_set(error, chat->pool, CLB_BAD_REQUEST, param, "%s %s",
+                         param, what);
+}
+
+/* A definition stands below its type's name, or beside the type. */
+static const clb_json_t *definition(const clb_json_t *tool, const char *type)
+{
+    const clb_json_t *below = clb_json_get(tool, type);
+
+    return clb_json_is_object(below) ? below : tool;
+}
+
+static apr_status_t add_tool(clb_chat_t *chat, const char *at,
+                             const clb_json_t *json, int custom,
+                             clb_error_t *error)
+{
+    const clb_json_t *schema = clb_json_get(json, "parameters");
+    const char *name = clb_json_get_string(json, "name");
+    clb_tool_t *tool;
+
+    if (name == NULL || *name == '\0' || strlen(name) > NAME_MAX_LEN) {
+        return bad(chat, at, "must have a name of 1 to 256 bytes", error);
+    }
+    if (clb_chat_tool(chat, name) != NULL) {
+        return bad(chat, at, apr_psprintf(chat->pool, "has the name '%s', "
+                   "which another tool has, too", name), error);
+    }
+    if (schema != NULL && !clb_json_is_object(schema)) {
+        return bad(chat, at, "must have an object as its parameters", error);
+    }
+    tool = apr_array_push(chat->tools);
+    tool->name = name;
+    tool->description = clb_json_get_string(json, "description");
+    tool->custom = custom;
+    tool->schema = custom ? FREE_TEXT
+                 : clb_json_size(schema) == 0 ? NO_ARGUMENTS
+                 : clb_json_text(chat->pool, schema);
+    return APR_SUCCESS;
+}
+
+static apr_status_t take_tools(clb_chat_t *chat, const char *name,
+                               const clb_json_t *value, clb_error_t *error)
+{
+    apr_status_t rv = APR_SUCCESS;
+    apr_size_t i;
+
+    if (!clb_json_is_array(value) || clb_json_size(value) > TOOLS_MAX) {
+        return bad(chat, name, "must be an array of at most 512 tools", error);
+    }
+    for (i = 0; i < clb_json_size(value) && rv == APR_SUCCESS; i++) {
+        const clb_json_t *tool = clb_json_at(value, i);
+        const char *type = clb_json_get_string(tool, "type");
+        const char *at = apr_psprintf(chat->pool, "%s[%" APR_SIZE_T_FMT "]",
+                                      name, i);
+
+        if (type == NULL || (strcmp(type, "function") != 0
+                             && strcmp(type, "custom") != 0)) {
+            return clb_error_set(error, chat->pool, CLB_UNSUPPORTED, at,
+                "%s must be of type function or custom: the client runs its "
+                "tools, this server has none", at);
+        }
+        rv = add_tool(chat, at, definition(tool, type), *type == 'c', error);
+    }
+    return rv;
+}
+
+static apr_status_t take_functions(clb_chat_t *chat, const char *name,
+                                   const clb_json_t *value,
+                                   clb_error_t *error)
+{
+    apr_status_t rv = APR_SUCCESS;
+    apr_size_t i;
+
+    if (!clb_json_is_array(value) || clb_json_size(value) > TOOLS_MAX) {
+        return bad(chat, name, "must be an array of at most 512 functions",
+                   error);
+    }
+    chat->functions = chat->one_call = 1;
+    for (i = 0; i < clb_json_size(value) && rv == APR_SUCCESS; i++) {
+        rv = add_tool(chat, apr_psprintf(chat->pool, "%s[%" APR_SIZE_T_FMT "]",
+                      name, i), clb_json_at(value, i), 0, error);
+    }
+    return rv;
+}
+
+static apr_status_t choose(clb_chat_t *chat, const char *param,
+                           const char *name, clb_error_t *error)
+{
+    if (name == NULL || clb_chat_tool(chat, name) == NULL) {
+        return bad(chat, param, "must name one of the tools", error);
+    }
+    chat->choice = CLB_CHOICE_NAMED;
+    chat->chosen = name;
+    return APR_SUCCESS;
+}
+
+/* Leave only the tools that @a list names. */
+static apr_status_t allow(clb_chat_t *chat, const char *param,
+                          const clb_json_t *list, clb_error_t *error)
+{
+    apr_array_header_t *allowed = apr_array_make(chat->pool, 8,
+                                                 sizeof(clb_tool_t));
+    apr_size_t i;
+
+    for (i = 0; i < clb_json_size(list); i++) {
+        const clb_json_t *item = clb_json_at(list, i);
+        const char *type = clb_json_get_string(item, "type");
+        const char *name = clb_json_get_string(definition(item,
+            type == NULL ? "function" : type), "name");
+        const clb_tool_t *tool = name == NULL ? NULL
+                               : clb_chat_tool(chat, name);
+
+        if (tool == NULL) {
+            return bad(chat, param, "must name some of the tools", error);
+        }
+        APR_ARRAY_PUSH(allowed, clb_tool_t) = *tool;
+    }
+    chat->tools = allowed;
+    return APR_SUCCESS;
+}
+
+static apr_status_t choose_mode(clb_chat_t *chat, const char *param,
+                                const char *mode, clb_error_t *error)
+{
+    if (mode == NULL || strcmp(mode, "auto") == 0) {
+        chat->choice = CLB_CHOICE_AUTO;
+    }
+    else if (strcmp(mode, "none") == 0) {
+        chat->choice = CLB_CHOICE_NONE;
+    }
+    else if (strcmp(mode, "required") == 0 || strcmp(mode, "any") == 0) {
+        chat->choice = CLB_CHOICE_REQUIRED;
+    }
+    else {
+        return bad(chat, param, "must be none, auto, required, or an object "
+                   "that names a tool", error);
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t take_tool_choice(clb_chat_t *chat, const char *name,
+                                     const clb_json_t *value,
+                                     clb_error_t *error)
+{
+    const char *type = clb_json_get_string(value, "type");
+    const clb_json_t *allowed;
+    apr_status_t rv;
+
+    if (chat->tools->nelts == 0) {
+        /* nothing can be chosen; "none", which clients send, is no mistake */
+        return APR_SUCCESS;
+    }
+    if (clb_json_is_string(value)) {
+        return choose_mode(chat, name, clb_json_string(value), error);
+    }
+    if (type == NULL) {
+        return bad(chat, name, "must be a string or an object with a type",
+                   error);
+    }
+    if (strcmp(type, "allowed_tools") == 0) {
+        allowed = definition(value, "allowed_tools");
+        rv = allow(chat, name, clb_json_get(allowed, "tools"), error);
+        return rv != APR_SUCCESS ? rv
+             : choose_mode(chat, name, clb_json_get_string(allowed, "mode"),
+                           error);
+    }
+    if (strcmp(type, "function") == 0 || strcmp(type, "custom") == 0) {
+        return choose(chat, name, clb_json_get_string(definition(value, type),
+                                                      "name"), error);
+    }
+    return choose_mode(chat, name, type, error);
+}
+
+static apr_status_t take_function_call(clb_chat_t *chat, const char *name,
+                                       const clb_json_t *value,
+                                       clb_error_t *error)
+{
+    if (!chat->functions) {
+        return APR_SUCCESS;
+    }
+    return clb_json_is_string(value)
+         ? choose_mode(chat, name, clb_json_string(value), error)
+         : choose(chat, name, clb_json_get_string(value, "name"), error);
+}
+
+static apr_status_t take_parallel(clb_chat_t *chat, const char *name,
+                                  const clb_json_t *value, clb_error_t *error)
+{
+    if (!clb_json_is_bool(value)) {
+        return bad(chat, name, "must be a boolean", error);
+    }
+    chat->one_call = chat->one_call || !clb_json_true(value);
+    return APR_SUCCESS;
+}
+
+static apr_status_t take_response_format(clb_chat_t *chat, const char *name,
+                                         const clb_json_t *value,
+                                         clb_error_t *error)
+{
+    const char *type = clb_json_get_string(value, "type");
+    const clb_json_t *schema;
+
+    if (type != NULL && strcmp(type, "text") == 0) {
+        return APR_SUCCESS;
+    }
+    if (type != NULL && strcmp(type, "json_object") == 0) {
+        chat->format = CLB_FORMAT_JSON;
+        return APR_SUCCESS;
+    }
+    if (type == NULL || strcmp(type, "json_schema") != 0) {
+        return bad(chat, name, "must be of type text, json_object or "
+                   "json_schema", error);
+    }
+    schema = clb_json_get(definition(value, "json_schema"), "schema");
+    if (!clb_json_is_object(schema)) {
+        return bad(chat, "response_format.json_schema", "must have an object "
+                   "as its schema", error);
+    }
+    chat->format = CLB_FORMAT_SCHEMA;
+    chat->schema = clb_json_text(chat->pool, schema);
+    return APR_SUCCESS;
+}
+
+/* The choice is among the tools, so they come first. */
+const clb_openai_field_t clb_openai_tool_fields[] = {
+    { "tools", take_tools },
+    { "functions", take_functions },
+    { "tool_choice", take_tool_choice },
+    { "function_call", take_function_call },
+    { "parallel_tool_calls", take_parallel },
+    { "response_format", take_response_format },
+    { NULL, NULL }
+};

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Images and documents as clients send them.
+ */
+#include "media.h"
+
+#include "text.h"
+
+#include <apr_base64.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <string.h>
+
+static const char *const images[] = {
+    "image/png", "image/jpeg", "image/gif", "image/webp", NULL
+};
+
+#define NEED_IMAGE "a PNG, JPEG, GIF or WebP image as a data: URL"
+#define NEED_DOCUMENT "a PDF or a text as a data: URL"
+#define NEED_BASE64 "base64 of at most 30 MB"
+
+static const char *known_image(const char *media)
+{
+    int i;
+
+    if (strcasecmp(media, "image/jpg") == 0) {
+        return images[1];
+    }
+    for (i = 0; images[i] != NULL && strcasecmp(images[i], media) != 0; i++) {
+    }
+    return images[i];
+}
+
+static int is_base64(const char *data)
+{
+    apr_size_t len = strspn(data, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop"
+                            "qrstuvwxyz0123456789+/");
+    apr_size_t pad = strspn(data + len, "=");
+
+    return len > 0 && pad <= 2 && data[len + pad] == '\0'
+        && (len + pad) % 4 == 0 && len <= CLB_MEDIA_SIZE;
+}
+
+/* The text behind @a data, NULL if it is none. */
+static const char *decode_text(const char *data, apr_pool_t *pool)
+{
+    char *text = apr_palloc(pool, (apr_size_t)apr_base64_decode_len(data) + 1);
+    int len = apr_base64_decode(text, data);
+    apr_size_t clean;
+
+    text[len] = '\0';
+    clb_utf8_clean(pool, text, (apr_size_t)len, &clean);
+    return clean == (apr_size_t)len && strlen(text) == clean ? text : NULL;
+}
+
+static const char *take_document(clb_part_t *part, const char *media,
+                                 const char *data, apr_pool_t *pool)
+{
+    if (strcasecmp(media, "application/pdf") == 0) {
+        part->media = "application/pdf";
+        part->data = data;
+        return NULL;
+    }
+    if (strncasecmp(media, "text/", 5) != 0
+        && strcasecmp(media, "application/json") != 0) {
+        return NEED_DOCUMENT;
+    }
+    part->media = "text/plain";
+    part->text = decode_text(data, pool);
+    return part->text == NULL ? "text in UTF-8" : NULL;
+}
+
+const char *clb_media_take(clb_part_t *part, const char *media,
+                           const char *data, apr_pool_t *pool)
+{
+    if (!is_base64(data)) {
+        return NEED_BASE64;
+    }
+    if (part->kind == CLB_PART_DOCUMENT) {
+        return take_document(part, media, data, pool);
+    }
+    part->media = known_image(media);
+    part->data = data;
+    return part->media == NULL ? NEED_IMAGE : NULL;
+}
+
+const char *clb_media_take_url(clb_part_t *part, const char *url,
+                               apr_pool_t *pool)
+{
+    const char *need = part->kind == CLB_PART_IMAGE ? NEED_IMAGE
+                                                    : NEED_DOCUMENT;
+    const char *comma = strchr(url, ',');
+    char *media, *end;
+
+    if (part->kind == CLB_PART_IMAGE
+        && (strncasecmp(url, "https://", 8) == 0
+            || strncasecmp(url, "http://", 7) == 0)) {
+        part->url = url;
+        return NULL;
+    }
+    if (strncasecmp(url, "data:", 5) != 0 || comma == NULL) {
+        return need;
+    }
+    media = apr_pstrndup(pool, url + 5, (apr_size_t)(comma - url) - 5);
+    end = strrchr(media, ';');
+    if (end == NULL || strcasecmp(end, ";base64") != 0) {
+        return need;
+    }
+    media[strcspn(media, ";")] = '\0';    /* parameters such as charset */
+    return clb_media_take(part, media, comma + 1, pool);
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Trust in a CLI is earned: before a program serves, it answers one fixed chat
+ * with our stub in the place of its model, and what it sent must be what is
+ * known of one of its versions: the chat, what that version adds by itself,
+ * and nothing else. One test for each program and account, anew when the
+ * program's file changes. Keeper only.
+ */
+#include "keeper.h"
+
+#include "../backend/canary.h"
+#include "../core/json.h"
+#include "../core/match.h"
+#include "stub.h"
+
+#include <apr_strings.h>
+#include <http_log.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+
+APLOG_USE_MODULE(clibridge);
+
+/* From the start of the program to its answer. */
+#define TEST_LIMIT apr_time_from_sec(60)
+
+#define LOOK_INTERVAL apr_time_from_sec(2)
+
+/* A test that runs. */
+struct clb_test_t {
+    apr_pool_t *pool;
+    clb_stub_t *stub;
+    clb_chat_t *chat;
+};
+
+int clb_canary_passed(const clb_pool_t *pool)
+{
+    return pool->trust == CLB_TRUST_NONE || pool->trust == CLB_TRUST_PASSED
+        || pool->backend->lenient;
+}
+
+static clb_chat_t *the_chat(apr_pool_t *pool)
+{
+    clb_chat_t *chat = clb_chat_create(pool);
+
+    chat->asked = chat->model = CLB_CANARY_MODEL;
+    clb_chat_system(chat, CLB_CANARY_SYSTEM);
+    clb_chat_part(clb_chat_message(chat, CLB_ROLE_USER), CLB_PART_TEXT,
+                  CLB_CANARY_FIRST);
+    clb_chat_part(clb_chat_message(chat, CLB_ROLE_ASSISTANT), CLB_PART_TEXT,
+                  CLB_CANARY_ANSWER);
+    clb_chat_part(clb_chat_message(chat, CLB_ROLE_USER), CLB_PART_TEXT,
+                  CLB_CANARY_SECOND);
+    return chat;
+}
+
+/* The file behind the program, as far as it can be told from another. */
+static int same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino
+        && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec
+        && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static void finish(clb_pool_t *pool)
+{
+    clb_stub_close(pool->canary->stub);
+    apr_pool_destroy(pool->canary->pool);
+    pool->canary = NULL;
+}
+
+/* A program that is replaced is another one: what runs of the old goes, and
+ * the new one has its own chance and its own test. */
+static void look(clb_keeper_t *keeper, clb_pool_t *pool)
+{
+    struct stat file;
+
+    if (stat(pool->backend->program, &file) != 0
+        || (pool->edition > 0 && same_file(&file, &pool->file))) {
+        return;
+    }
+    if (pool->edition > 0) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, keeper->server,
+                     "backend %s (%s): %s was replaced", pool->backend->name,
+                     pool->account->name, pool->backend->program);
+    }
+    pool->file = file;
+    pool->edition++;
+    pool->failures = 0;
+    pool->next_start = 0;
+    if (pool->backend->driver->trial != NULL) {
+        pool->trust = CLB_TRUST_TESTING;
+    }
+}
+
+/* The variables of the test, which win over all others. */
+static const char *const *variables(const clb_trial_t *trial, const char *url,
+                                    apr_pool_t *pool)
+{
+    apr_array_header_t *env = apr_array_make(pool, 16, sizeof(const char *));
+    int i;
+
+    for (i = 0; trial->env[i].name != NULL; i++) {
+        const char *value = trial->env[i].value;
+
+        APR_ARRAY_PUSH(env, const char *) = apr_pstrcat(pool,
+            trial->env[i].name, "=", value == NULL ? url : value, NULL);
+    }
+    APR_ARRAY_PUSH(env, const char *) = NULL;
+    return (const char *const *)env->elts;
+}
+
+static void begin(clb_keeper_t *keeper, clb_pool_t *pool)
+{
+    const clb_trial_t *trial = pool->backend->driver->trial;
+    clb_process_t *process;
+    clb_test_t *canary;
+    apr_status_t rv;
+    apr_pool_t *p;
+
+    apr_pool_create(&p, keeper->pool);
+    canary = apr_pcalloc(p, sizeof(*canary));
+    canary->pool = p;
+    canary->chat = the_chat(p);
+    rv = clb_stub_open(&canary->stub, p);
+    if (rv != APR_SUCCESS) {
+        clb_warm_fail(keeper, pool, CLB_CLI_FAILED, "the stub for its test "
+                      "cannot listen on 127.0.0.1");
+        apr_pool_destroy(p);
+        return;
+    }
+    clb_stub_answer(canary->stub, "POST", trial->path, "text/event-stream",
+                    trial->answer);
+    pool->canary = canary;
+    process = clb_warm_start(keeper, pool, 0,
+        variables(trial, clb_stub_url(canary->stub), p));
+    if (process == NULL) {
+        finish(pool);
+    }
+    else {
+        process->deadline = apr_time_now() + TEST_LIMIT;
+    }
+}
+
+void clb_canary_tend(clb_keeper_t *keeper)
+{
+    apr_time_t now = apr_time_now();
+    int i, due = now >= keeper->next_look;
+
+    if (due) {
+        keeper->next_look = now + LOOK_INTERVAL;
+    }
+    for (i = 0; i < keeper->pools->nelts && !keeper->draining; i++) {
+        clb_pool_t *pool = &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t);
+
+        if (due) {
+            look(keeper, pool);
+        }
+        if (pool->trust == CLB_TRUST_TESTING && pool->canary == NULL
+            && pool->backend->slots != 0 && !pool->blocked
+            && pool->next_start <= now) {
+            begin(keeper, pool);
+        }
+    }
+}
+
+void clb_canary_watch(clb_keeper_t *keeper, apr_array_header_t *set)
+{
+    struct pollfd fds[CLB_STUB_FDS];
+    int i, j, n;
+
+    for (i = 0; i < keeper->pools->nelts; i++) {
+        clb_pool_t *pool = &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t);
+
+        n = pool->canary == NULL ? 0
+          : clb_stub_watch(pool->canary->stub, fds, CLB_STUB_FDS);
+        for (j = 0; j < n; j++) {
+            APR_ARRAY_PUSH(set, struct pollfd) = fds[j];
+        }
+    }
+}
+
+void clb_canary_work(clb_keeper_t *keeper)
+{
+    int i;
+
+    for (i = 0; i < keeper->pools->nelts; i++) {
+        clb_pool_t *pool = &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t);
+
+        if (pool->canary != NULL) {
+            clb_stub_work(pool->canary->stub);
+        }
+    }
+}
+
+/* How the request differs from what is known of every version of its CLI;
+ * NULL if it is one's own. */
+static const char *compare(const char *driver, const clb_stub_request_t *req,
+                           const char **version, apr_pool_t *pool)
+{
+    const char *all = NULL, *why;
+    const clb_canary_t *known;
+    clb_json_t *body, *want;
+
+    if (clb_json_parse(&body, req->body, req->len, CLB_JSON_LENIENT, &why,
+                       pool) != APR_SUCCESS) {
+        return apr_pstrcat(pool, "it sent no JSON: ", why, NULL);
+    }
+    for (known = clb_canaries; known->driver != NULL; known++) {
+        if (strcmp(known->driver, driver) != 0) {
+            continue;
+        }
+        if (clb_json_parse(&want, known->text, strlen(known->text),
+                           CLB_JSON_STRICT, &why, pool) == APR_SUCCESS
+            && (why = clb_json_mismatch(want, body, pool)) == NULL) {
+            *version = known->version;
+            return NULL;
+        }
+        all = apr_pstrcat(pool, all == NULL ? "" : all, all == NULL ? ""
+                          : "; ", "unlike ", known->version, ", ", why, NULL);
+    }
+    return all;
+}
+
+/* The one request to the model; NULL if there was none, or more. */
+static const clb_stub_request_t *request_of(const clb_test_t *canary,
+                                            int *count)
+{
+    const apr_array_header_t *all = clb_stub_requests(canary->stub);
+    const clb_stub_request_t *found = NULL;
+    int i;
+
+    *count = 0;
+    for (i = 0; i < all->nelts; i++) {
+        const clb_stub_request_t *req = &APR_ARRAY_IDX(all, i,
+                                                       clb_stub_request_t);
+
+        if (strcmp(req->method, "POST") == 0) {
+            found = req;
+            ++*count;
+        }
+    }
+    return *count == 1 ? found : NULL;
+}
+
+static void distrust(clb_keeper_t *keeper, clb_pool_t *pool, const char *why)
+{
+    const clb_backend_t *backend = pool->backend;
+
+    pool->trust = CLB_TRUST_FAILED;
+    ap_log_error(APLOG_MARK, backend->lenient ? APLOG_WARNING : APLOG_ERR, 0,
+                 keeper->server, "backend %s (%s): %s failed its test and is "
+                 "%s (CLIBridgeUntested): %s", backend->name,
+                 pool->account->name, backend->program, backend->lenient
+                 ? "used all the same" : "not used", why);
+    if (!backend->lenient) {
+        pool->why_kind = CLB_CLI_UNTRUSTED;
+        apr_snprintf(pool->why, sizeof(pool->why), "%s failed its test, so "
+                     "this server does not use it; its error log says why",
+                     backend->name);
+        clb_hold_refuse(keeper, pool);
+    }
+}
+
+static void judge(clb_keeper_t *keeper, clb_process_t *process,
+                  const char *said)
+{
+    clb_pool_t *pool = process->home;
+    const char *why, *version = NULL;
+    const clb_stub_request_t *req;
+    int count;
+
+    req = request_of(pool->canary, &count);
+    if (count == 0 && !pool->backend->lenient) {
+        clb_warm_fail(keeper, pool, CLB_CLI_FAILED, apr_psprintf(keeper->tmp,
+                      "%s did not ask its model in its test: %s",
+                      pool->backend->name, said));
+    }
+    else if (req == NULL) {
+        distrust(keeper, pool, apr_psprintf(keeper->tmp, "it sent %d requests "
+                 "to its model where one was due (%s)", count, said));
+    }
+    else if ((why = compare(pool->backend->driver->name, req, &version,
+                            keeper->tmp)) != NULL) {
+        distrust(keeper, pool, why);
+    }
+    else {
+        pool->trust = CLB_TRUST_PASSED;
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
+                     "backend %s (%s): %s behaves as %s",
+                     pool->backend->name, pool->account->name,
+                     pool->backend->program, version);
+    }
+    finish(pool);
+}
+
+void clb_canary_ask(clb_keeper_t *keeper, clb_process_t *process)
+{
+    clb_input_t in = { .kind = CLB_IN_CHAT, .backend = process->backend };
+
+    in.chat = process->chat = process->home->canary->chat;
+    process->state = CLB_WARMING;
+    clb_process_step(process, &in);
+}
+
+/* Why a turn ended in an error. */
+static const char *error_of(const clb_step_t *step)
+{
+    int i;
+
+    for (i = 0; i < step->events->nelts; i++) {
+        const clb_event_t *event = &APR_ARRAY_IDX(step->events, i,
+                                                  clb_event_t);
+
+        if (event->kind == CLB_EV_ERROR) {
+            return event->u.error.message;
+        }
+    }
+    return "it ended its turn";
+}
+
+void clb_canary_hear(clb_keeper_t *keeper, clb_process_t *process,
+                     apr_status_t rv, const clb_step_t *step)
+{
+    if (step != NULL && step->ready && process->chat == NULL) {
+        clb_canary_ask(keeper, process);
+    }
+    else if (step != NULL && step->fate != CLB_FATE_NONE) {
+        clb_canary_end(keeper, process, error_of(step));
+    }
+    else if (rv != APR_SUCCESS && rv != APR_EOF) {
+        clb_canary_end(keeper, process, "it sent an endless line");
+    }
+}
+
+void clb_canary_end(clb_keeper_t *keeper, clb_process_t *process,
+                    const char *said)
+{
+    if (process->home->canary != NULL && process->state != CLB_DYING) {
+        judge(keeper, process, said);
+    }
+    clb_process_end(process, 1);
+}
