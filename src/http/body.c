@@ -96,7 +96,7 @@ static apr_status_t read_all(request_rec *r, apr_off_t max, clb_buf_t *body,
 static apr_status_t parse(request_rec *r, const clb_buf_t *body,
                           clb_json_t **json, clb_error_t *error)
 {
-    const char *why;
+    const char *why, *encoding;
 
     if (body->len == 0) {
         return clb_error_set(error, r->pool, CLB_BAD_REQUEST, NULL,
@@ -104,8 +104,12 @@ static apr_status_t parse(request_rec *r, const clb_buf_t *body,
     }
     if (clb_json_parse(json, body->data, body->len, CLB_JSON_STRICT, &why,
                        r->pool) != APR_SUCCESS) {
+        /* a filter that undoes it takes the header away */
+        encoding = apr_table_get(r->headers_in, "Content-Encoding");
         return clb_error_set(error, r->pool, CLB_BAD_REQUEST, NULL,
-                             "the body is not valid JSON: %s", why);
+                             "the body is not valid JSON: %s%s", why,
+                             encoding == NULL ? "" : "; nothing here undoes "
+                             "its Content-Encoding");
     }
     return clb_json_is_object(*json) ? APR_SUCCESS
          : clb_error_set(error, r->pool, CLB_BAD_REQUEST, NULL,
