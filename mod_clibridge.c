@@ -77,6 +77,8 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_post_perdir_config(clb_request_locate, NULL, NULL,
                                APR_HOOK_FIRST);
     ap_hook_map_to_storage(clb_request_no_file, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_type_checker(clb_request_no_type, NULL, NULL,
+                         APR_HOOK_REALLY_FIRST);
     ap_hook_insert_error_filter(clb_request_refused, NULL, NULL,
                                 APR_HOOK_LAST);
     ap_hook_handler(clb_handler, NULL, NULL, APR_HOOK_MIDDLE);

@@ -101,7 +101,6 @@ int clb_handle_health(request_rec *r)
     }
     clb_buf_init(&body, r->pool, 1024);
     clb_json_write(&body, json);
-    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     return clb_reply_json(r, *status == 'o' ? HTTP_OK
                           : HTTP_SERVICE_UNAVAILABLE, body.data, body.len);
 }

@@ -15,6 +15,7 @@
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <scoreboard.h>
 #include <string.h>
 
 extern module AP_MODULE_DECLARE_DATA clibridge_module;
@@ -134,6 +135,8 @@ static const char *query_key(request_rec *r)
     r->unparsed_uri = with_query(r->pool, r->unparsed_uri, rest);
     r->the_request = apr_pstrcat(r->pool, r->method, " ", r->unparsed_uri,
                                  r->protocol ? " " : "", r->protocol, NULL);
+    /* mod_status may show the old one already */
+    ap_update_child_status(r->connection->sbh, SERVER_BUSY_WRITE, r);
     ap_unescape_urlencoded(value);
     return value;
 }
@@ -157,6 +160,14 @@ static const char *presented_key(request_rec *r)
     return query;
 }
 
+/* What every answer says, refusals included. A cache does not know who may
+ * have it. */
+static void set_headers(request_rec *r, apr_table_t *headers)
+{
+    apr_table_setn(headers, "x-request-id", clb_request(r)->id);
+    apr_table_setn(headers, "Cache-Control", "no-store");
+}
+
 /* Known to be on one of our paths: the key goes before any log sees it, the
  * client learns the request's id, and no ErrorDocument leads away from JSON. */
 static void adopt(request_rec *r)
@@ -164,7 +175,6 @@ static void adopt(request_rec *r)
     clb_request_t *req = clb_request(r);
     apr_size_t i;
 
-    req->handled = has_handler(r);
     if (req->adopted) {
         return;
     }
@@ -174,7 +184,7 @@ static void adopt(request_rec *r)
     if (req->secret == NULL && r->prev != NULL) {
         req->secret = clb_request(r->prev)->secret;
     }
-    apr_table_setn(r->err_headers_out, "x-request-id", req->id);
+    set_headers(r, r->err_headers_out);
     apr_table_setn(r->notes, "clibridge-request-id", req->id);
     for (i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
         ap_custom_response(r, refusals[i], "\"");
@@ -215,6 +225,7 @@ int clb_request_locate(request_rec *r)
 {
     if (clb_request_is_ours(r)) {
         adopt(r);
+        clb_request(r)->handled = has_handler(r);
         allow_origin(r);
     }
     return DECLINED;
@@ -249,6 +260,18 @@ int clb_request_no_file(request_rec *r)
         && clb_route_at_root(r->uri) ? OK : DECLINED;
 }
 
+int clb_request_no_type(request_rec *r)
+{
+    if (!clb_request_is_ours(r)) {
+        return DECLINED;
+    }
+    if (r->handler == NULL) {
+        /* else mod_dir's FallbackResource answers */
+        r->handler = HANDLER;
+    }
+    return OK;
+}
+
 /* Replaces whatever page another module wrote by the error as JSON. */
 static apr_status_t refusal_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 {
@@ -264,7 +287,7 @@ static apr_status_t refusal_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     body = clb_reply_refusal(r);
     ap_set_content_type(r, "application/json");
     /* core drops err_headers_out when it fails to read a body */
-    apr_table_setn(r->headers_out, "x-request-id", clb_request(r)->id);
+    set_headers(r, r->headers_out);
     apr_table_unset(r->headers_out, "Content-Length");
     apr_table_unset(r->headers_out, "Content-Encoding");
     own = apr_brigade_create(r->pool, f->c->bucket_alloc);

@@ -43,6 +43,9 @@ int clb_request_slashes(request_rec *r);
 /** Hook, map_to_storage: our paths are no files. */
 int clb_request_no_file(request_rec *r);
 
+/** Hook, type_checker: nor do their names say what our answers are. */
+int clb_request_no_type(request_rec *r);
+
 /** Hook, insert_error_filter: refusals by others become JSON as well. */
 void clb_request_refused(request_rec *r);
 

@@ -120,7 +120,7 @@ subtest 'a stream' => sub {
                        model => 'lines');
     is($r->{headers}{'content-type'}, 'text/event-stream', 'type, exactly');
     is($r->{headers}{'content-length'}, undef, 'no length');
-    is($r->{headers}{'cache-control'}, 'no-cache', 'not to be cached');
+    is($r->{headers}{'cache-control'}, 'no-store', 'not to be cached');
     ok($r->{clean}, 'the body is complete');
     is_deeply([chunks_of($r)], [
         chunk({ role => 'assistant', content => '' }, undef),
