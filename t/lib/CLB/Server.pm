@@ -5,7 +5,7 @@ package CLB::Server;
 #   my $s = CLB::Server->start(
 #       config   => $text,      # main server; a virtual host if main is given
 #       main     => $text,      # main server, outside the virtual host
-#       mpm      => 'event',    # or 'prefork'; default $CLIBRIDGE_MPM or event
+#       mpm      => 'event',    # prefork, worker; default $CLIBRIDGE_MPM or event
 #       modules  => ['proxy', 'proxy_http'],
 #       tls      => 1, h2 => 1, # a certificate of its own; HTTP/2 (h2c without)
 #       ipv6     => 1,          # listens on [::1] too
@@ -141,6 +141,7 @@ MaxSpareServers 32
 MaxRequestWorkers 128
 EOT
 );
+$size{worker} = $size{event};
 
 # "combined", and the URL as the module left it behind the request line.
 my $log_format = <<'EOT';
