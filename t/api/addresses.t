@@ -148,8 +148,8 @@ is(proxied('TCP4 127.0.0.1 127.0.0.1 1000 80'), 'x', 'PROXY: this machine');
 is(proxied('TCP6 ::1 ::1 1000 80'), 'x', 'PROXY: this machine, IPv6');
 is(proxied('TCP4 192.0.2.7 127.0.0.1 1000 80'), $none, 'PROXY: another');
 is(proxied('TCP6 2001:db8::1 ::1 1000 80'), $none, 'PROXY: another, IPv6');
-like($s->access_log, qr/^\Q$_\E .*POST/m, "the log has $_")
-    for '192.0.2.7', '2001:db8::1';
+ok($s->wait_for(sub { $s->access_log =~ /^\Q$_\E .*POST/m }),
+   "the log has $_") for '192.0.2.7', '2001:db8::1';
 $s->stop;
 
 # --- mod_remoteip ---------------------------------------------------------
@@ -165,8 +165,16 @@ $s = CLB::Server->start(ipv6 => 1, modules => ['remoteip'],
 
 sub from { (-headers => { 'X-Forwarded-For' => join ', ', @_ }) }
 
+# The log is written after the answer.
+my $requests = 0;
+
 sub logged {
-    my @lines = split /\n/, CLB::Server::slurp($s->path('logs/address.log'));
+    my @lines;
+    $requests++;
+    $s->wait_for(sub {
+        @lines = split /\n/, CLB::Server::slurp($s->path('logs/address.log'));
+        @lines == $requests;
+    }, 'a line in the log');
     return $lines[-1];
 }
 for (['a client', '192.0.2.7', '192.0.2.7'],

@@ -11,6 +11,7 @@ package CLB::Server;
 #       ipv6     => 1,          # listens on [::1] too
 #       as       => 'nobody',   # starts httpd as that user
 #       env      => { NAME => 'value' },
+#       under    => ['strace', '-f'],   # what starts httpd; texts as below
 #       loglevel => 'clibridge:trace1',
 #       bridge   => 0,          # writes no "CLIBridge On"
 #   );
@@ -257,7 +258,8 @@ sub become_httpd {
         $) = "$self->{gid} $self->{gid}";
         POSIX::setuid($self->{uid});
     }
-    exec httpd(), '-f', $self->path('httpd.conf'), @args
+    my @under = map { $self->expand($_) } @{ $self->{under} || [] };
+    exec @under, httpd(), '-f', $self->path('httpd.conf'), @args
         or POSIX::_exit(127);
 }
 
