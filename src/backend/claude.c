@@ -54,13 +54,34 @@ static const char *const models[] = {
     "sonnet", "opus", "haiku", "claude-*", NULL
 };
 
+/* Nobody listens there. */
+#define NOWHERE "http://127.0.0.1:9"
+
+/* The key wins over every login, but with an expired one in its HOME the CLI
+ * would still try to refresh that, unless it has a token, too. What an operator
+ * may have set on purpose to change requests is left out. */
 static const clb_setting_t trial_env[] = {
-    { "ANTHROPIC_BASE_URL", NULL }, { "ANTHROPIC_API_KEY", "sk-ant-canary" },
-    { "ANTHROPIC_AUTH_TOKEN", "" }, { "CLAUDE_CODE_OAUTH_TOKEN", "" },
+    { "ANTHROPIC_BASE_URL", NULL },
+    { "ANTHROPIC_API_KEY", "sk-ant-canary" },
+    { "CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-canary" },
+    { "ANTHROPIC_AUTH_TOKEN", "" }, { "ANTHROPIC_CUSTOM_HEADERS", "" },
+    { "ANTHROPIC_UNIX_SOCKET", "" }, { "ANTHROPIC_BETAS", "" },
+    { "CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR", "" },
+    { "CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR", "" },
+    { "CLAUDE_CODE_CLIENT_CERT", "" }, { "CLAUDE_CODE_CLIENT_KEY", "" },
     { "CLAUDE_CODE_USE_BEDROCK", "" }, { "CLAUDE_CODE_USE_VERTEX", "" },
-    { "CLAUDE_CODE_USE_FOUNDRY", "" }, { "ANTHROPIC_CUSTOM_HEADERS", "" },
+    { "CLAUDE_CODE_USE_FOUNDRY", "" }, { "CLAUDE_CODE_USE_MANTLE", "" },
+    { "CLAUDE_CODE_USE_ANTHROPIC_AWS", "" },
+    { "CLAUDE_CODE_USE_ANTHROPIC_GOOGLE_CLOUD", "" },
+    { "CLAUDE_CODE_USE_GATEWAY", "" },
+    { "HTTP_PROXY", NOWHERE }, { "http_proxy", NOWHERE },
+    { "HTTPS_PROXY", NOWHERE }, { "https_proxy", NOWHERE },
+    { "ALL_PROXY", NOWHERE }, { "all_proxy", NOWHERE },
     { "NO_PROXY", "127.0.0.1" }, { "no_proxy", "127.0.0.1" },
-    { NULL, NULL }
+    { "MAX_THINKING_TOKENS", "" }, { "CLAUDE_CODE_MAX_OUTPUT_TOKENS", "" },
+    { "CLAUDE_CODE_EXTRA_BODY", "" }, { "CLAUDE_CODE_EXTRA_METADATA", "" },
+    { "CLAUDE_CODE_ATTRIBUTION_HEADER", "" }, { "CLAUDE_CODE_SIMPLE", "" },
+    { "DISABLE_PROMPT_CACHING", "" }, { "SHELL", "" }, { NULL, NULL }
 };
 
 #define SSE(type, members) "event: " type "\ndata: {\"type\":\"" type "\"" \
