@@ -16,7 +16,7 @@ package CLB::Client;
 # $s is a CLB::Server, "host:port", or an open client (keep-alive).
 # Options of request: headers, key (a Bearer token), timeout, chunked (sends
 # the body in pieces of that many bytes), expect (waits for 100 Continue),
-# version ('1.0'), and those of open: tls, host, rcvbuf, timeout.
+# version ('1.0'), and those of open: tls, alpn, host, rcvbuf, timeout.
 # chat and stream take those after a dash (-headers, -key, …), -path, and
 # stream -until => sub ($event, $so_far): true stops reading and leaves the
 # connection open in {client}.
@@ -52,7 +52,7 @@ sub open {
     $self->{name} = $to;
     my ($host, $port) = $to =~ /^\[?(.*?)\]?:(\d+)$/;
     $host = $o{host} if $o{host};
-    if ($o{tls}) { $self->open_tls("$host:$port") }
+    if ($o{tls}) { $self->open_tls("$host:$port", %o) }
     else         { $self->open_plain($host, $port, %o) }
     $self->{socket}->blocking(0) if $self->{socket};
     return $self;
@@ -74,7 +74,7 @@ sub open_plain {
 
 # Core Perl has no TLS; openssl is the other end of a socket pair.
 sub open_tls {
-    my ($self, $to) = @_;
+    my ($self, $to, %o) = @_;
     socketpair my $mine, my $its, AF_UNIX, SOCK_STREAM, PF_UNSPEC
         or return $self->fail("socketpair: $!");
     defined(my $pid = fork) or return $self->fail("fork: $!");
@@ -82,8 +82,8 @@ sub open_tls {
         CORE::open STDIN,  '<&', $its;
         CORE::open STDOUT, '>&', $its;
         CORE::open STDERR, '>', '/dev/null';
-        exec qw(openssl s_client -quiet -servername localhost -connect), $to
-            or POSIX::_exit(127);
+        exec qw(openssl s_client -quiet -servername localhost -connect), $to,
+            $o{alpn} ? ('-alpn', $o{alpn}) : () or POSIX::_exit(127);
     }
     bless $mine, 'IO::Socket';
     @$self{qw(socket openssl owner)} = ($mine, $pid, $$);

@@ -9,7 +9,8 @@ package CLB::Model;
 #                   {n, t, path, headers, body, end, end_t}; end is 'done',
 #                   'closed' (the client left first) or undef
 #   $m->last        the last of them
-#   $m->ended($n)   how the N-th ended, waiting for it
+#   $m->end($n)     how the N-th ended, if it did
+#   $m->ended($n)   the same, waiting for it
 #   all_gone($s)    waits until no process is left that has served a turn, and
 #                   so nothing more can come
 #   $m->stop
@@ -164,11 +165,17 @@ sub requests {
 
 sub last { ($_[0]->requests)[-1] }
 
+sub end {
+    my ($self, $n) = @_;
+    $self->read_log;
+    return $self->{all}[$n] && $self->{all}[$n]{end};
+}
+
 sub ended {
     my ($self, $n, $timeout) = @_;
-    return CLB::Server->wait_for(
-        sub { $self->read_log; $self->{all}[$n] && $self->{all}[$n]{end} },
-        "the end of request $n at the model", $timeout);
+    return CLB::Server->wait_for(sub { $self->end($n) },
+                                 "the end of request $n at the model",
+                                 $timeout);
 }
 
 sub all_gone {
