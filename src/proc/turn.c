@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 /* A client whose leaving cannot be polled for is asked this often. */
-#define ASK_MS 200
+#define ASK_MS 50
 
 /* After the process's exit or the end of its stdout: for the other of both. */
 #define EXIT_WAIT apr_time_from_sec(1)

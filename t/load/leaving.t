@@ -3,7 +3,8 @@
 # A client that leaves while it waits for a slot, before the first byte of its
 # answer and in the middle of it, by every way that clients come: how long
 # until its slot is free, its process gone and the connection to the model
-# closed. CUTS=50 is the full matrix and limits the times, too.
+# closed. CUTS=50 is the full matrix and limits the times, too; an argument
+# (prove t/load/leaving.t :: TLS) names the only ways to try.
 
 use strict;
 use warnings;
@@ -20,6 +21,7 @@ use CLB::Model;
 use CLB::Server;
 
 my $cuts  = $ENV{CUTS} || 4;
+my $only  = $ARGV[0] // '';
 my $tick  = 1;          # seconds, CLIBridgeKeepAlive behind the proxy
 my $bound = 0.25;       # seconds, from the moment httpd can know of it
 my $ever  = 15;
@@ -166,11 +168,12 @@ sub cell {
 
 diag "$cuts cuts each; milliseconds: median, worst";
 for my $ways (\@h1, \@tls) {
-    my $tls = $ways == \@tls;
+    my @ways = grep { $_->{name} =~ /$only/ } @$ways or next;
+    my $tls  = $ways == \@tls;
     $s = CLB::Server->start(tls => $tls, h2 => $tls, config => $config,
                             modules => [qw(proxy proxy_http)]);
     $health = $s->client;
-    for my $way (@$ways) {
+    for my $way (@ways) {
         cell($way, @$_) for @moments;
     }
     undef $_ for $health, $holder;
