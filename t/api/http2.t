@@ -50,6 +50,15 @@ sub chat {
                  messages => [{ role => 'user', content => $text }] }, @$more);
 }
 
+# Of a stream, if it came to its end.
+sub text_of {
+    my ($body) = @_;
+    my @data = $body =~ /^data: (.*)\n\n/mg;
+    return unless @data && pop @data eq '[DONE]';
+    my @deltas = map { $json->decode($_)->{choices}[0]{delta} } @data;
+    return join '', map { $_->{content} // '' } @deltas;
+}
+
 sub answers {
     my ($version, $status, $head, $body) = chat('[[say:x]]');
     is_deeply([$version, $status], [2, 200], "$kind: an answer");
@@ -63,10 +72,7 @@ sub answers {
     like($head, qr/^content-type: text\/event-stream\r?$/mi, 'its type');
     unlike($head, qr/^(?:transfer-encoding|connection):/mi,
            'nothing of HTTP/1');
-    my @data = $body =~ /^data: (.*)\n\n/mg;
-    is(pop @data, '[DONE]', 'its end');
-    is(join('', map { $json->decode($_)->{choices}[0]{delta}{content} // '' }
-                @data), join(' ', map { "tok$_" } 1 .. 50), 'its text');
+    is(text_of($body), join(' ', map { "tok$_" } 1 .. 50), 'its text');
 
     for ([404, 'not_found', ask('/v1/nothing')],
          [405, 'method_not_allowed', ask('/v1/chat/completions')],
@@ -83,12 +89,46 @@ sub answers {
          "$kind: a stream that breaks");
 }
 
-# curl before 7.89 cannot do this without TLS.
+# Twenty at once on one connection: head and body of each. curl before 7.89
+# cannot do this without TLS.
 sub together {
-    my ($exit, $out) = $s->curl('--http2', '-Z', '--no-progress-meter',
-        '-w', '%{http_version} %{http_code} %{num_connects};',
-        map { ('-o', '/dev/null', $s->url("/v1/models?$_")) } 1 .. 20);
-    is(scalar(() = $out =~ /2 200 [01];/g), 20, "$kind: many at once");
+    my ($path, @more) = @_;
+    my @files = map { $s->path("answer-$_") } 1 .. 20;
+    my ($exit, $out) = $s->curl('--http2', '-Z', '--no-progress-meter', '-i',
+        '-w', '%{num_connects};', @more,
+        map { ('-o', $_, $s->url($path)) } @files);
+    is($exit, 0, "$kind, $path: many at once");
+    is($out =~ tr/1//, 1, 'on one connection');
+    return map { [ split /\r\n\r\n/, CLB::Server::slurp($_), 2 ] } @files;
+}
+
+# With fewer slots than streams each is answered in its turn, or told at once
+# that the queue is full.
+sub crowd {
+    my ($queue) = @_;
+    my $whole = join ' ', map { "tok$_" } 1 .. 10;
+    my (%got, @wrong);
+    for (together('/v1/chat/completions', '-H',
+                  'Content-Type: application/json', '--data-binary',
+                  $json->encode({ model => 'lines', stream => JSON::PP::true,
+                      messages => [ { role => 'user',
+                                      content => '[[stream:10:40]]' } ] }))) {
+        my ($head, $body) = @$_;
+        if ($head =~ /^HTTP\/2 200/ && (text_of($body) // '') eq $whole) {
+            $got{answered}++;
+        }
+        elsif ($head =~ /^HTTP\/2 429.*^retry-after: \d/ims
+               && $body =~ /"code":"queue_full"/) {
+            $got{refused}++;
+        }
+        else {
+            push @wrong, "$head\n$body";
+        }
+    }
+    is_deeply(\@wrong, [], "queue $queue: answered or refused");
+    cmp_ok($got{answered}, '>', 3, 'more are answered than there are slots');
+    is(!$got{refused}, $queue > 20, 'the rest is refused if it must');
+    $s->idle_ok;
 }
 
 sub leaving {
@@ -128,8 +168,16 @@ for my $tls (0, 1) {
     $s = CLB::Server->start(mpm => 'event', h2 => 1, tls => $tls,
                             config => $config);
     answers();
-    together() if $tls;
+    is(scalar(grep { $_->[0] =~ /^HTTP\/2 200/ } together('/v1/models')), 20,
+       'all answered') if $tls;
     leaving();
+    $s->stop;
+}
+
+for my $queue (64, 1) {
+    $s = CLB::Server->start(mpm => 'event', h2 => 1, tls => 1, config =>
+        "CLIBridgeSlots 3\nCLIBridgeQueue $queue\n$config");
+    crowd($queue);
     $s->stop;
 }
 done_testing;

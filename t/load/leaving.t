@@ -49,7 +49,7 @@ ProxyPass /front/ http://127.0.0.1:\@PORT\@/ticking/ flushpackets=on
 EOT
 
 # How clients come and go, and how late the server may know of it: a proxy
-# hears of it when it writes.
+# sees it when it writes, and TCP tells it at the second write.
 my @h1 = (
     { name => 'HTTP/1.1', open => 'CLB::Client', leave => 'close' },
     { name => 'mod_proxy_http', open => 'CLB::Client', leave => 'close',
