@@ -35,6 +35,7 @@ MaxKeepAliveRequests 0
 KeepAliveTimeout 60
 CLIBridgeAnonymous on
 CLIBridgeKeepAlive 60
+CLIBridgeTimeout first=600 idle=600 turn=600
 <CLIBridgeBackend one>
     CLIBridgeDriver command
     CLIBridgeProgram \@BIN\@/fake-oneshot
@@ -94,21 +95,24 @@ sub queued {
     return ($c, slot => sub { count(1, 0) });
 }
 
+sub alone {
+    undef $holder;
+    is_there(sub { count(0, 0) && !$s->marked }, 'peace');
+}
+
+sub turn_of {
+    my @pids = $s->marked;
+    return (slot => sub { count(0, 0) }, process => sub { !kill 0 => @pids });
+}
+
 sub asked {
     my ($way, $text) = @_;
-    if ($holder) {
-        $holder->close;
-        undef $holder;
-    }
-    is_there(sub { count(0, 0) && !$s->marked }, 'peace');
+    alone();
     my $before = $m->requests;
     my $c = send_chat($way, 'claude-x', $text);
     is_there(sub { $m->requests > $before }, 'request to the model');
-    my $n    = $m->last->{n};
-    my @pids = $s->marked;
-    return ($c, slot => sub { count(0, 0) },
-            process  => sub { !kill 0 => @pids },
-            upstream => sub { $m->end($n) });
+    my $n = $m->last->{n};
+    return ($c, turn_of(), upstream => sub { $m->end($n) });
 }
 
 sub before_the_first_byte { asked(@_, '[[hang]]') }
@@ -119,10 +123,20 @@ sub in_the_middle {
     return ($c, @gone);
 }
 
+# The longest that a program can live on.
+sub deaf_to_sigterm {
+    my ($way) = @_;
+    alone();
+    my $c = send_chat($way, 'one', '[[ignoreterm]][[say:x]][[hang]]');
+    is_there(sub { $c->read_event }, 'word');
+    return ($c, turn_of());
+}
+
 my @moments = (
     [ 'queued', \&queued ],
     [ 'before the first byte', \&before_the_first_byte ],
     [ 'in the middle', \&in_the_middle ],
+    [ 'deaf to SIGTERM', \&deaf_to_sigterm ],
 );
 
 # --- the cells ------------------------------------------------------------
@@ -156,14 +170,14 @@ sub cell {
         push @{ $times{$_} }, $time->{$_} for keys %$time;
     }
     is_deeply([ map { scalar @{ $times{$_} || [] } } @what ],
-              [ ($cuts) x @what ], "$way->{name}, $moment: it gives back @what");
+              [ ($cuts) x @what ], "$way->{name}, $moment: gives back @what");
     diag sprintf '%-15s %-22s %s', $way->{name}, $moment, join '  ', map {
         sprintf '%s %.0f, %.0f', $_, map { $_ * 1000 }
             median(@{ $times{$_} }), max @{ $times{$_} }
     } grep { $times{$_} } @what;
     return unless $ENV{CUTS};
-    cmp_ok(max(0, map { @$_ } values %times), '<=', $bound + ($way->{late} // 0),
-           'in time');
+    my $worst = max(0, map { @$_ } values %times);
+    cmp_ok($worst, '<=', $bound + ($way->{late} // 0), 'in time');
 }
 
 diag "$cuts cuts each; milliseconds: median, worst";
