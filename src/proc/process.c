@@ -23,7 +23,10 @@
 #define MAX_LINE (1024 * 1024)
 
 /* From SIGTERM to SIGKILL. */
-#define GRACE apr_time_from_msec(200)
+#define GRACE apr_time_from_msec(100)
+
+/* From the end of stdout to SIGKILL. */
+#define HANG_UP apr_time_from_msec(200)
 
 /* What a CLI may know of the server's environment. */
 static const char *const passed[] = {
@@ -274,7 +277,7 @@ void clb_process_end(clb_process_t *process, int hard)
 void clb_process_hang_up(clb_process_t *process)
 {
     shut(&process->out);
-    process->deadline = apr_time_now() + GRACE;
+    process->deadline = apr_time_now() + HANG_UP;
 }
 
 void clb_process_drain(clb_process_t *process)

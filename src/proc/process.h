@@ -90,7 +90,7 @@ void clb_process_enter(clb_process_t *process, clb_state_e state,
                        apr_interval_time_t limit);
 
 /**
- * Tell the process group to end: SIGTERM, and SIGKILL 200 ms later by the
+ * Tell the process group to end: SIGTERM, and SIGKILL 100 ms later by the
  * keeper's timer; at once if @a hard. Our ends of its pipes are closed.
  */
 void clb_process_end(clb_process_t *process, int hard);
