@@ -31,6 +31,7 @@ package CLB::Markers;
 #   fds             "fds 0=target 1=target;"
 #   status          signal, id and process-group lines of /proc/self/status
 #   request         the content of the file named by CLIBRIDGE_REQUEST
+#   gate:PATH       waits until that file is there
 #
 # fake-lines only:
 #   halfline        writes half a JSON line and hangs
@@ -38,6 +39,9 @@ package CLB::Markers;
 #   surrogate       a text with a lone \ud800 escape
 #   nostdin         finishes the turn and never reads stdin again
 #   ignorecancel    does not hear a cancel during this turn
+#
+# fake-claude only:
+#   then:WAY        what it does when the answer is out
 #
 # Text is Perl characters everywhere in here; the fakes encode and decode.
 
@@ -56,7 +60,7 @@ my $bare = join '|', qw(
     status request halfline notjson surrogate nostdin ignorecancel);
 my $with = join '|', qw(
     say64 say stream tool64 tool think error find finish usage sleep
-    exit stderr big env);
+    exit stderr big env gate then);
 my $marker = qr/\[\[($bare|(?:$with):.*?)\]\]/s;
 
 # Steps that answer something; a turn without any of them says "ok".
@@ -303,7 +307,13 @@ sub do_request {
     return slurp($ENV{CLIBRIDGE_REQUEST} // return 'CLIBRIDGE_REQUEST unset;');
 }
 
-# Only fake-lines knows these; elsewhere they mean nothing.
+sub do_gate {
+    select undef, undef, undef, 0.01 until -e $_[0];
+    return;
+}
+
+# Only fake-lines and fake-claude know these; elsewhere they mean nothing.
+sub do_then { }
 sub do_halfline { }
 sub do_notjson { }
 sub do_surrogate { }
