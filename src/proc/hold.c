@@ -70,7 +70,7 @@ static clb_process_t *holder(const clb_keeper_t *keeper,
         return NULL;
     }
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
-        if (p->state == state && p->talk.held
+        if (p->state == state && p->talk.held && p->out >= 0
             && memcmp(p->talk.digest, hold->talk.digest, CLB_SHA256_SIZE)
                == 0) {
             return p;

@@ -375,12 +375,14 @@ static void pump(run_t *run)
 }
 
 /* Lines that were read but not needed any more may still tell the driver that
- * the process is done, or ready to go on. */
+ * the process is done, or ready to go on; not with a conversation that the
+ * client knows another end of, because its answer was cut off. */
 static void hear_lines(run_t *run)
 {
     clb_input_t in = { .kind = CLB_IN_LINE };
 
-    while ((run->fate == CLB_FATE_NONE || run->fate == CLB_FATE_PARK)
+    while ((run->fate == CLB_FATE_PARK
+            || (run->fate == CLB_FATE_NONE && !run->parks))
            && !(run->driver->traits(run->backend) & CLB_RAW)
            && clb_line_next(&run->lines, &in.data, &in.len) == APR_SUCCESS) {
         step(run, &in);
