@@ -15,6 +15,7 @@ typedef struct claude_t {
     apr_uint32_t turn;       /* next of the chat's turns to write */
     apr_uint32_t started;    /* a message_start was seen */
     apr_uint64_t spoke;      /* bytes of text streamed */
+    apr_uint32_t visible;    /* one of them was no blank */
     apr_uint32_t reasoned;   /* a stop reason was seen */
     apr_uint32_t calling;    /* the block that streams is a call */
     apr_uint32_t invented;   /* a call is of a tool that is not offered */
@@ -319,6 +320,7 @@ static void delta(claude_t *state, const clb_json_t *event, clb_step_t *out)
 
     if (text != NULL) {
         state->spoke += strlen(text);
+        state->visible |= text[strspn(text, " \t\r\n\v\f")] != '\0';
         clb_step_text(out, CLB_EV_TEXT, text);
     }
     clb_step_text(out, CLB_EV_REASONING,
@@ -329,10 +331,11 @@ static void delta(claude_t *state, const clb_json_t *event, clb_step_t *out)
     }
 }
 
-/* At its limit the CLI sends a second, hidden request ("Resume directly"), and
- * 2.1.329 does so after a refusal too: the answer ends here, and so does the
- * process. On a busy machine the keeper's signal can come too late (2 to 4 of
- * 100 turns); an interrupt takes the shorter way. */
+/* At its limit the CLI sends a second, hidden request ("Resume directly"), so
+ * it does after an answer nobody can see ("no visible output"), and 2.1.329
+ * after a refusal too: the answer ends here, and so does the process. On a busy
+ * machine the keeper's signal can come too late (2 to 4 of 100 turns); an
+ * interrupt takes the shorter way. */
 static void cut(claude_t *state, clb_stop_e reason, clb_step_t *out)
 {
     clb_claude_interrupt(out);
@@ -358,8 +361,12 @@ static void message_delta(claude_t *state, const clb_json_t *event,
     else if (strcmp(reason, "refusal") == 0) {
         cut(state, CLB_STOP_FILTER, out);
     }
-    else if (strcmp(reason, "stop_sequence") == 0) {
-        state->stop = CLB_STOP_SEQUENCE;
+    else {
+        state->stop = strcmp(reason, "stop_sequence") == 0 ? CLB_STOP_SEQUENCE
+                                                           : CLB_STOP_END;
+        if (!state->visible) {
+            cut(state, state->stop, out);
+        }
     }
     else if (strcmp(reason, "tool_use") == 0) {
         state->stop = CLB_STOP_CALLS;

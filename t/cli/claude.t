@@ -145,14 +145,20 @@ subtest 'cached tokens are counted' => sub {
 
 # The CLI would go on by itself after these, and on a busy machine it is now
 # and then quicker than its end. Left alone it goes on every time.
-for ([ length => 'cut' ], [ content_filter => 'no' ]) {
-    my ($finish, $text) = @$_;
-    subtest "finish_reason $finish ends the turn" => sub {
+for (
+    [ 'length', '[[say:cut]][[finish:length]]', 'cut', 'length' ],
+    [ 'content_filter', '[[say:no]][[finish:content_filter]]', 'no',
+      'content_filter' ],
+    [ 'an empty answer', '[[say:]]', '', 'stop' ],
+    [ 'blanks', '[[say: ]][[say64:Cgk=]]', " \n\t", 'stop' ],
+    [ 'thoughts alone', '[[think:hm]][[say:]]', '', 'stop' ],
+) {
+    my ($name, $prompt, $text, $finish) = @$_;
+    subtest "$name ends the turn" => sub {
         my $sent;
         for my $try (1 .. 3) {
             my $before = $m->requests;
-            my $r = $s->chat("[[say:$text]][[finish:$finish]]",
-                             model => $model);
+            my $r = $s->chat($prompt, model => $model);
             is_deeply([ @$r{qw(status text finish)} ],
                       [ 200, $text, $finish ], 'the answer');
             all_gone($s);

@@ -307,6 +307,7 @@ subtest 'the next request at once' => sub {
 # [what, the first question, options, its answer]
 my @ends = (
     [ 'length', '[[say:cut]][[finish:length]]', {}, 'cut' ],
+    [ 'nothing to see', '[[say: ]]', {}, ' ' ],
     [ 'an error', '[[error:500]]', {}, undef ],
     [ 'an error in the middle', '[[say:x]][[say:y]][[error:500:1]]', {},
       undef ],

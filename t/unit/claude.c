@@ -351,6 +351,13 @@ static void answers(void)
                     DELTA("'model_context_window_exceeded'"))),
            "start [cut] usage 121+20+3/7/0 stop length -> kill",
            "also when the window is full");
+    is_str(answer(q(START TEXT(" \\n") TEXT("\\t") DELTA("'end_turn'")
+                    STOP)),
+           "start [ \n] [\t] usage 121+20+3/7/0 stop end -> kill",
+           "so is one without a visible character");
+    is_str(answer(q(START DELTA("'stop_sequence'") STOP)),
+           "start usage 121+20+3/7/0 stop sequence -> kill",
+           "or without any");
     is_str(answer(q(START TEXT("x") DELTA("'stop_sequence'") STOP)),
            "start [x] usage 121+20+3/7/0 stop sequence -> park",
            "a stop sequence the vendor saw");
