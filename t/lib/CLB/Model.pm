@@ -213,8 +213,9 @@ my %reminders = (
     '2.1.329' => [ @facts{qw(environment model)}, $date ],
 );
 
-# Where the model is one that 2.1.329 does not know: a message of its own.
-my $system = qr/$facts{environment}\n$facts{model}\n$date/;
+# With some models 2.1.329 says it in messages of their own: the date behind
+# the first question of the process, which may not be the first of all.
+my $system = qr/$facts{environment}\n$facts{model}(?:\n$date)?|$date/;
 
 sub version_of {
     my ($body) = @_;
@@ -256,7 +257,7 @@ sub turns_of {
         my ($role, $content) = @$message{qw(role content)};
         my @parts = map { $_->{type} eq 'text' ? $_->{text} : $_ }
             ref $content ? @$content : { type => 'text', text => $content };
-        next if $role eq 'system' && "@parts\n" =~ /\A$system\z/;
+        next if $role eq 'system' && "@parts\n" =~ /\A(?:$system)\z/;
         @parts = grep { ref || !$is_reminder->($_) } @parts
             if $role eq 'user';
         push @turns, [ $role, @parts ];
