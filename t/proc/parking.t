@@ -441,11 +441,19 @@ subtest 'a process that never gets ready again' => sub {
 subtest 'a graceful restart' => sub {
     my $talk  = talk($s);
     my $first = say($talk, word());
+    my $gate  = $s->path('state/late');
+    my $open  = $s->stream("[[say:a]][[gate:$gate]]",
+                           -until => sub { $_[1]{text} ne '' });
+    my ($held) = map { $_->{pid} } (upstream($s))[-1];
     $s->graceful;
     parked_is($s, 0, 'ends what is parked');
     is_gone($s, $first->{pid}, 'its process, too');
+    ok kill(0, $held), 'though a turn still runs';
     turn_is($talk, 'on', 'miss', 'the conversation is replayed');
     turn_is($talk, 'and on', 'hit', 'and goes on');
+    open my $file, '>', $gate or die "$gate: $!\n";
+    1 while $open->{client}->read_event;
+    is_gone($s, $held, 'nor is parked what nobody could come back to');
 };
 
 $s->idle_ok;

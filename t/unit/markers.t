@@ -337,4 +337,86 @@ ok(read_until($lines, sub { $lines->{out} eq qq({"text":"nobody asked"}\n) }),
    'lines: speaks when idle');
 finish($lines);
 
+# --- a conversation per process -------------------------------------------
+
+my $dir = File::Temp->newdir;
+$ENV{FAKE_UPSTREAM} = "$dir/upstream";
+
+sub line_of { print { $_[0]{in} } $json->encode($_[1]), "\n" }
+
+sub control_line {
+    my ($p, $subtype, %more) = @_;
+    line_of($p, { type => 'control_request', request_id => 'r',
+                  request => { subtype => $subtype, %more } });
+}
+
+sub message_line {
+    my ($p, $role, $text, %more) = @_;
+    line_of($p, { type => $role, %more, message => { role => $role,
+        content => [ map { { type => 'text', text => $_ } } $text, '' ] } });
+}
+
+# The lines up to and with a result.
+sub until_result {
+    my ($p) = @_;
+    read_until($p, sub { $p->{out} =~ /^\{.*"type":"result".*\n/m });
+    return map { $json->decode($_) } split /\n/,
+        substr $p->{out}, 0, length $p->{out}, '';
+}
+
+sub told {
+    open my $file, '<', "$dir/upstream" or return;
+    return map { $json->decode($_) } <$file>;
+}
+
+my $claude = start('fake-claude');
+control_line($claude, 'initialize', systemPrompt => ['S'],
+             agents => { bridge => { model => 'm' } });
+control_line($claude, 'apply_flag_settings', settings => {
+    effortLevel => 'low', env => { A => 1 } });
+control_line($claude, 'apply_flag_settings', settings => { env => { B => 2 } });
+control_line($claude, 'set_max_thinking_tokens', max_thinking_tokens => 7);
+message_line($claude, 'user', 'one', shouldQuery => JSON::PP::false);
+is((until_result($claude))[-1]{num_turns}, 0, 'claude: history, acknowledged');
+message_line($claude, 'assistant', 'two');
+message_line($claude, 'user', '[[say:four]]');
+is_deeply([ map { $_->{event}{type} // $_->{type} } until_result($claude) ],
+          [ qw(message_start content_block_delta message_delta message_stop
+               result) ], 'claude: a turn');
+control_line($claude, 'initialize', systemPrompt => ['T']);
+message_line($claude, 'user', 'five');
+until_result($claude);
+my %same = (pid => $claude->{pid}, model => 'm', system => ['S'], settings => {
+    effortLevel => 'low', env => { A => 1, B => 2 }, thinking => 7 });
+my @talk = ([ user => 'one' ], [ assistant => 'two' ],
+            [ user => '[[say:four]]' ], [ assistant => 'four' ],
+            [ user => 'five' ]);
+is_deeply([ told() ], [ { %same, messages => [ @talk[0 .. 2] ] },
+                        { %same, messages => \@talk } ],
+          'claude: what its model is told');
+is(finish($claude), 0, 'claude: EOF ends it');
+
+$claude = start('fake-claude');
+message_line($claude, 'user', $_, shouldQuery => JSON::PP::false) for 1, 2;
+isnt(finish($claude), 0, 'claude: a message too early ends it');
+
+# [what, its result line: how much of it, whether well]
+for my $case ([ half => qr/"message_stop".*\n\{[^\n]+\z/s ],
+              [ never => qr/"message_stop".*\n\z/ ],
+              [ fail => qr/"is_error":true.*\n\z/ ],
+              [ slow => qr/"is_error":false.*\n\z/ ]) {
+    my ($then, $end) = @$case;
+    $claude = start('fake-claude');
+    message_line($claude, 'user', "[[then:$then]]");
+    ok(read_until($claude, sub { $claude->{out} =~ $end }), "claude: $then");
+    finish($claude);
+    like($claude->{out}, $end, 'claude: and no more');
+}
+$claude = start('fake-claude');
+message_line($claude, 'user', '[[then:die]]');
+until_result($claude);
+message_line($claude, 'user', 'two');
+finish($claude);
+is($claude->{out}, '', 'claude: die, without a word');
+
 done_testing;
