@@ -387,15 +387,21 @@ subtest 'a process that dies while it is parked' => sub {
 };
 
 subtest 'a parked process that speaks, or hangs up' => sub {
-    for my $then (qw(talk close)) {
+    my $talk = talk($s);
+    say($talk, word() . '[[then:talk]]');
+    my $r = turn_is($talk, '[[say:x]]', 'hit', 'what it says means nothing');
+    is $r->{text}, 'x', 'and is no answer';
+
+    for my $then (qw(regret close)) {
         my $talk  = talk($s);
         my $first = say($talk, word() . "[[then:$then]]");
+        is_gone($s, $first->{pid}, "$then: it is ended") if $then eq 'regret';
         for (1 .. 2) {
             my $r = $s->chat([@{ $talk->{messages} }, user('on')]);
             is_deeply [@$r{qw(status text)}], [200, 'ok'], "$then: is replaced"
                 or diag $r->{body};
         }
-        is_gone($s, $first->{pid}, "$then: is ended");
+        is_gone($s, $first->{pid}, "$then: it is gone");
     }
 };
 
