@@ -98,7 +98,9 @@ sub is_gone {
 
 sub start {
     my ($config, %o) = @_;
-    return CLB::Server->start(config => $config, %o);
+    my $s = CLB::Server->start(config => $config, %o);
+    rested($s, $_) for $config =~ /<CLIBridgeBackend (\w+)>/g;
+    return $s;
 }
 
 my $n = 0;

@@ -9,8 +9,9 @@ package CLB::Talk;
 #   normal({ messages => \@messages, ... })   what the model must be told:
 #       {model, system => ['...'], messages => [[role => 'text'], ...]}
 #   upstream($s)       what it was told, a list of the same with {pid, settings}
-#   rested($s, $name)  waits until no process of that backend is at work: what
-#                      stays is parked by then; returns its part of /health
+#   rested($s, $name)  waits until no process of that backend is at work, nor a
+#                      test of its program: what stays is parked by then;
+#                      returns its part of /health
 #
 # t/bin/fake-claude says what the fake can do.
 
@@ -101,7 +102,7 @@ sub rested {
     return $s->wait_for(sub {
         $health = $s->backend_health($name) or return;
         return !(grep { $health->{$_} } qw(starting leased settling dying))
-            && $health;
+            && ($health->{test} // '') ne 'to come' && $health;
     }, "the processes of $name to rest");
 }
 
