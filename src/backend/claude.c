@@ -313,6 +313,33 @@ static void call(claude_t *state, const clb_input_t *in,
     call->u.call.name = asked == NULL ? name : asked;
 }
 
+/* 1 if @a text has more than what JavaScript trims: the CLI takes an answer of
+ * that for none. */
+static int is_visible(const char *text)
+{
+    static const char *const blanks[] = {
+        "\xc2\xa0", "\xe1\x9a\x80", "\xe2\x80\xa8", "\xe2\x80\xa9",
+        "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80", "\xef\xbb\xbf"
+    };
+    apr_size_t i = 0;
+
+    while (*text != '\0' && i < sizeof(blanks) / sizeof(*blanks)) {
+        apr_size_t len = strspn(text, " \t\r\n\v\f");
+
+        if (len == 0 && strncmp(text, "\xe2\x80", 2) == 0
+            && (unsigned char)text[2] <= 0x8a) {
+            len = 3;    /* U+2000 to U+200A */
+        }
+        for (i = 0; len == 0 && i < sizeof(blanks) / sizeof(*blanks); i++) {
+            len = strncmp(text, blanks[i], strlen(blanks[i])) == 0
+                ? strlen(blanks[i]) : 0;
+        }
+        text += len;
+        i = len > 0 ? 0 : i;
+    }
+    return *text != '\0';
+}
+
 static void delta(claude_t *state, const clb_json_t *event, clb_step_t *out)
 {
     const clb_json_t *delta = clb_json_get(event, "delta");
@@ -320,7 +347,7 @@ static void delta(claude_t *state, const clb_json_t *event, clb_step_t *out)
 
     if (text != NULL) {
         state->spoke += strlen(text);
-        state->visible |= text[strspn(text, " \t\r\n\v\f")] != '\0';
+        state->visible |= (apr_uint32_t)is_visible(text);
         clb_step_text(out, CLB_EV_TEXT, text);
     }
     clb_step_text(out, CLB_EV_REASONING,
@@ -361,15 +388,15 @@ static void message_delta(claude_t *state, const clb_json_t *event,
     else if (strcmp(reason, "refusal") == 0) {
         cut(state, CLB_STOP_FILTER, out);
     }
+    else if (strcmp(reason, "tool_use") == 0) {
+        state->stop = CLB_STOP_CALLS;
+    }
     else {
         state->stop = strcmp(reason, "stop_sequence") == 0 ? CLB_STOP_SEQUENCE
                                                            : CLB_STOP_END;
         if (!state->visible) {
             cut(state, state->stop, out);
         }
-    }
-    else if (strcmp(reason, "tool_use") == 0) {
-        state->stop = CLB_STOP_CALLS;
     }
 }
 

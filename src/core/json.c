@@ -379,7 +379,7 @@ const char *clb_json_canonical(apr_pool_t *pool, const clb_json_t *json)
     clb_buf_init(&buf, pool, 256);
     replace_reals(copy);
     json_dump_callback(copy, append, &buf, JSON_COMPACT | JSON_ENCODE_ANY
-                       | JSON_REAL_PRECISION(15) | JSON_SORT_KEYS);
+                       | JSON_REAL_PRECISION(17) | JSON_SORT_KEYS);
     json_decref(copy);
     return buf.data;
 }

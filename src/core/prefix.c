@@ -68,6 +68,7 @@ void clb_prefix_begin(clb_prefix_t *prefix, const clb_chat_t *chat,
     prefix->pool = chat->pool;
     clb_buf_init(&prefix->arguments, chat->pool, 64);
     clb_buf_init(&prefix->ids, chat->pool, 64);
+    clb_buf_init(&prefix->blanks, chat->pool, 16);
     clb_sha256_begin(&prefix->sum);
     add_text(prefix, owner);
     add_text(prefix, backend);
@@ -79,8 +80,13 @@ void clb_prefix_begin(clb_prefix_t *prefix, const clb_chat_t *chat,
 
 static void piece(clb_prefix_t *prefix, const char *text, apr_size_t len)
 {
-    if (!prefix->in_text && len > 0) {
+    if (!prefix->in_text && text[strspn(text, " \t\r\n\v\f")] == '\0') {
+        clb_buf_add(&prefix->blanks, text, len);
+        return;
+    }
+    if (!prefix->in_text) {
         add(prefix, "T", 1);
+        add(prefix, prefix->blanks.data, prefix->blanks.len);
         prefix->in_text = 1;
     }
     add(prefix, text, len);
@@ -109,6 +115,7 @@ static void close_member(clb_prefix_t *prefix)
         add(prefix, "", 1);
         prefix->in_text = 0;
     }
+    clb_buf_reset(&prefix->blanks);
     if (prefix->in_call) {
         add_arguments(prefix, prefix->arguments.data);
         clb_buf_reset(&prefix->arguments);
@@ -131,8 +138,21 @@ static void begin_call(clb_prefix_t *prefix, const char *id, const char *name)
 
 static void begin_turn(clb_prefix_t *prefix, clb_role_e role)
 {
-    clb_buf_reset(&prefix->ids);
+    if (role == CLB_ROLE_ASSISTANT) {
+        clb_buf_reset(&prefix->ids);
+    }
     add(prefix, role == CLB_ROLE_USER ? "U" : "A", 1);
+}
+
+/* Which call of the last answer has the id @a id, counted in bytes. */
+static int call_of(const clb_prefix_t *prefix, const char *id)
+{
+    const char *at = prefix->ids.data, *end = at + prefix->ids.len;
+
+    while (at < end && strcmp(at, id) != 0) {
+        at += strlen(at) + 1;
+    }
+    return (int)(at - prefix->ids.data);
 }
 
 static void end_turn(clb_prefix_t *prefix)
@@ -151,13 +171,29 @@ static void add_media(clb_prefix_t *prefix, const clb_part_t *part)
     add_text(prefix, part->text);
 }
 
-static void add_parts(clb_prefix_t *prefix, const apr_array_header_t *parts);
+static void add_parts(clb_prefix_t *prefix, const apr_array_header_t *parts,
+                      clb_role_e role);
 
-static void add_part(clb_prefix_t *prefix, const clb_part_t *part)
+static void add_result(clb_prefix_t *prefix, const clb_part_t *part)
+{
+    int call = call_of(prefix, part->id);
+
+    open_member(prefix, "R");
+    add(prefix, &call, sizeof(call));
+    add_parts(prefix, part->parts, CLB_ROLE_USER);
+    end_turn(prefix);
+}
+
+/* Only an answer's text comes in pieces that mean nothing. */
+static void add_part(clb_prefix_t *prefix, const clb_part_t *part,
+                     clb_role_e role)
 {
     switch (part->kind) {
     case CLB_PART_TEXT:
         piece(prefix, part->text, strlen(part->text));
+        if (role == CLB_ROLE_USER) {
+            close_member(prefix);
+        }
         break;
     case CLB_PART_IMAGE:
     case CLB_PART_DOCUMENT:
@@ -168,21 +204,20 @@ static void add_part(clb_prefix_t *prefix, const clb_part_t *part)
         add_arguments(prefix, part->text);
         break;
     case CLB_PART_RESULT:
-        open_member(prefix, "R");
-        add_parts(prefix, part->parts);
-        end_turn(prefix);
+        add_result(prefix, part);
         break;
     case CLB_PART_REASONING:
         break;
     }
 }
 
-static void add_parts(clb_prefix_t *prefix, const apr_array_header_t *parts)
+static void add_parts(clb_prefix_t *prefix, const apr_array_header_t *parts,
+                      clb_role_e role)
 {
     int i;
 
     for (i = 0; i < parts->nelts; i++) {
-        add_part(prefix, &APR_ARRAY_IDX(parts, i, clb_part_t));
+        add_part(prefix, &APR_ARRAY_IDX(parts, i, clb_part_t), role);
     }
 }
 
@@ -195,7 +230,7 @@ void clb_prefix_turns(clb_prefix_t *prefix, clb_chat_t *chat, int from, int to)
         const clb_message_t *turn = &APR_ARRAY_IDX(turns, i, clb_message_t);
 
         begin_turn(prefix, turn->role);
-        add_parts(prefix, turn->parts);
+        add_parts(prefix, turn->parts, turn->role);
         end_turn(prefix);
     }
 }

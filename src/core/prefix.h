@@ -11,19 +11,21 @@
  * The beginning of a conversation in its normal form, as a digest: by it a
  * request finds the process that went through the conversation so far. Two
  * beginnings have the same digest if they mean the same to a model: messages
- * of one role are merged and their text is joined, arguments are compared as
- * JSON values, reasoning is left out, because clients re-send all of that in
- * many ways. Ids of calls count where their results come next. Who asks and
+ * of one role are merged, an answer's text is joined and left out where it is
+ * only blanks, arguments are compared as JSON values, reasoning does not count,
+ * because clients re-send all of that in many ways. A result says of which call
+ * it is; the ids themselves count only where results come next. Who asks and
  * what a process is given once (model, system prompt, tools, parameters) are
- * part of it.
+ * part of it. Tried with what ten clients send (t/data/clients).
  */
 typedef struct clb_prefix_t {
     apr_pool_t *pool;
     clb_sha256_t sum;
     int in_text;
     int in_call;
+    clb_buf_t blanks;          /**< of a text that may yet be nothing else */
     clb_buf_t arguments;       /**< of the call that is being answered */
-    clb_buf_t ids;             /**< of the last turn's calls */
+    clb_buf_t ids;             /**< of the last calls, NUL after each */
 } clb_prefix_t;
 
 /**

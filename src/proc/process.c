@@ -172,15 +172,32 @@ static int make_dir(const char *path)
     return mkdir(path, 0700) == 0 || errno == EEXIST;
 }
 
-/* The private directory: an empty cwd with a name that means nothing to a
- * model, room for temporary files, the driver's scratch files. */
+/* Where it runs: an empty directory with a name that means nothing to a model.
+ * A CLI that tells its model the name shares one with its like, so that a
+ * request that is sent again by another process is the same for the vendor's
+ * prompt cache. */
+static const char *make_cwd(const clb_process_t *process)
+{
+    const clb_backend_t *backend = process->backend;
+    int shared = backend->driver->traits(backend) & CLB_PARKS;
+    const char *end = strrchr(process->dir, '/');
+    const char *cwd = apr_pstrcat(process->pool, shared
+        ? apr_pstrndup(process->pool, process->dir,
+                       (apr_size_t)(end - process->dir)) : process->dir,
+        "/w", NULL);
+
+    return mkdir(cwd, shared ? 0500 : 0700) == 0 || errno == EEXIST ? cwd
+         : NULL;
+}
+
+/* The private directory: room for temporary files and the driver's scratch
+ * files. */
 static apr_status_t make_scratch(clb_process_t *process)
 {
     const clb_backend_t *backend = process->backend;
     const clb_scratch_t *file = backend->driver->files;
 
-    if (!make_dir(process->dir)
-        || !make_dir(apr_pstrcat(process->pool, process->dir, "/w", NULL))
+    if (!make_dir(process->dir) || (process->cwd = make_cwd(process)) == NULL
         || !make_dir(apr_pstrcat(process->pool, process->dir, "/tmp", NULL))) {
         return errno;
     }
@@ -225,7 +242,7 @@ apr_status_t clb_process_start(clb_process_t **out,
         what.program = backend->program;
         what.argv = arguments(process);
         what.env = unique(environment(process, account, home, env));
-        what.cwd = apr_pstrcat(pool, process->dir, "/w", NULL);
+        what.cwd = process->cwd;
         what.background = background;
         what.keeper = getpid();
         rv = clb_spawn(&what, &child, pool);

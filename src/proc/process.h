@@ -43,6 +43,7 @@ struct clb_process_t {
     int files[CLB_FILES_MAX];
     int nfiles;
     const char *dir;
+    const char *cwd;
     clb_state_e state;
     apr_time_t born;
     apr_time_t since;              /**< of this state */

@@ -168,6 +168,12 @@ my @others = (
         splice @{ $_[0]{messages} }, 3, 0, user('x'), assistant('y') } ],
     [ 'the beginning left out',
       sub { splice @{ $_[0]{messages} }, 1, 1 } ],
+    [ 'a question in parts', sub {
+        $_[0]{messages}[1]{content} = [ map { { type => 'text', text => $_ } }
+            '', split //, $_[0]{messages}[1]{content} ] } ],
+    [ 'a question in two messages', sub {
+        my ($first, $rest) = $_[0]{messages}[1]{content} =~ /(.)(.*)/;
+        splice @{ $_[0]{messages} }, 1, 1, user($first), user($rest) } ],
     [ 'no answer', sub { splice @{ $_[0]{messages} }, 2, 1 }, 'new' ],
     [ 'an answer of the user', sub { $_[0]{messages}[2]{role} = 'user' },
       'new' ],
@@ -176,12 +182,9 @@ my @same = (
     [ 'a stream', sub { $_[0]{stream} = 1 } ],
     [ 'a user and metadata',
       sub { @{ $_[0] }{qw(user metadata)} = ('u', {}) } ],
-    [ 'a question in parts', sub {
+    [ 'a question as a part, and an empty one', sub {
         $_[0]{messages}[1]{content} = [ map { { type => 'text', text => $_ } }
-            '', split //, $_[0]{messages}[1]{content} ] } ],
-    [ 'a question in two messages', sub {
-        my ($first, $rest) = $_[0]{messages}[1]{content} =~ /(.)(.*)/;
-        splice @{ $_[0]{messages} }, 1, 1, user($first), user($rest) } ],
+            '', $_[0]{messages}[1]{content} ] } ],
     [ 'an answer in two messages', sub {
         splice @{ $_[0]{messages} }, 2, 1, assistant('o'), assistant('k') } ],
     [ 'empty messages', sub {

@@ -118,8 +118,14 @@ static void forms(void)
     clb_chat_t *plain = CHAT("uab", "ac", "ud");
 
     same(plain, CHAT("uab", "ac", "uother"), "the question does not matter");
-    same(plain, CHAT("ua", "ub", "ac", "ud"), "messages of one role are one");
-    same(plain, CHAT("ua|b", "ac", "ud"), "so are parts");
+    same(CHAT("ua", "ub", "ac", "ud"), CHAT("ua|b", "ac", "ud"),
+         "messages of one role are one");
+    other(plain, CHAT("ua|b", "ac", "ud"), "of several texts");
+    same(CHAT("ua", "abc", "ud"), CHAT("ua", "ab|c", "ud"),
+         "an answer's text is one");
+    same(CHAT("ua", "ab", "ac", "ud"), CHAT("ua", "ab|c", "ud"),
+         "also over messages");
+    other(plain, CHAT("uab", "a ", "ac", "ud"), "blanks before it count");
     same(plain, CHAT("uab", "a~hm|c", "ud"), "reasoning is left out");
     same(plain, CHAT("uab", "a", "ac", "ud"), "so is what is empty");
     other(plain, CHAT("uab", "ac ", "ud"), "a blank is something");
