@@ -191,26 +191,6 @@ static apr_status_t take_content(place_t *at, clb_message_t *message,
     return APR_SUCCESS;
 }
 
-/* Arguments as a JSON object. A model may have written what is none, and
- * clients send that back. */
-static const char *arguments(const char *text, const char *key,
-                             apr_pool_t *pool)
-{
-    const char *why;
-    clb_json_t *json;
-
-    if (text == NULL || text[strspn(text, " \t\r\n")] == '\0') {
-        return "{}";
-    }
-    if (key == NULL
-        && clb_json_parse(&json, text, strlen(text), CLB_JSON_LENIENT, &why,
-                          pool) == APR_SUCCESS && clb_json_is_object(json)) {
-        return text;
-    }
-    return clb_json_text(pool, clb_json_pack(pool, "{s:s}", key == NULL
-                         ? "arguments" : key, text));
-}
-
 static apr_status_t take_call(const place_t *at, clb_message_t *message,
                               const clb_json_t *call, apr_size_t i)
 {
@@ -222,6 +202,7 @@ static apr_status_t take_call(const place_t *at, clb_message_t *message,
                            : function != NULL ? function : call;
     const char *id = clb_json_get_string(call, "id");
     const char *name = clb_json_get_string(what, "name");
+    const char *input = clb_json_get_string(custom, "input");
     clb_part_t *part;
 
     if (id == NULL || *id == '\0' || name == NULL || *name == '\0') {
@@ -229,10 +210,10 @@ static apr_status_t take_call(const place_t *at, clb_message_t *message,
                    "of a function");
     }
     part = clb_chat_part(message, CLB_PART_CALL, custom != NULL
-        ? arguments(clb_json_get_string(custom, "input"), "input",
-                    at->chat->pool)
-        : arguments(clb_json_get_string(what, "arguments"), NULL,
-                    at->chat->pool));
+        ? clb_json_text(at->chat->pool, clb_json_pack(at->chat->pool, "{s:s}",
+              "input", input == NULL ? "" : input))
+        : clb_chat_arguments(clb_json_get_string(what, "arguments"),
+                             at->chat->pool));
     part->id = id;
     part->name = name;
     return APR_SUCCESS;
@@ -250,8 +231,8 @@ static apr_status_t take_function_call(const place_t *at,
     if (name == NULL || *name == '\0') {
         return bad(at, CLB_BAD_REQUEST, ".function_call", "must have a name");
     }
-    part = clb_chat_part(message, CLB_PART_CALL, arguments(
-        clb_json_get_string(call, "arguments"), NULL, at->chat->pool));
+    part = clb_chat_part(message, CLB_PART_CALL, clb_chat_arguments(
+        clb_json_get_string(call, "arguments"), at->chat->pool));
     part->id = part->name = name;
     return APR_SUCCESS;
 }

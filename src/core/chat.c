@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The chat: built by a dialect, read by a driver. No I/O, no JSON.
+ * The chat: built by a dialect, read by a driver.
  */
 #include "chat.h"
 
-#include "text.h"
+#include "json.h"
 
 #include <apr_strings.h>
 #include <string.h>
@@ -173,6 +173,22 @@ const apr_array_header_t *clb_chat_turns(clb_chat_t *chat)
         clb_chat_part(last, CLB_PART_TEXT, CONTINUE);
     }
     return chat->turns = turns;
+}
+
+const char *clb_chat_arguments(const char *text, apr_pool_t *pool)
+{
+    const char *why;
+    clb_json_t *json;
+
+    if (text == NULL || text[strspn(text, " \t\r\n")] == '\0') {
+        return "{}";
+    }
+    if (clb_json_parse(&json, text, strlen(text), CLB_JSON_LENIENT, &why,
+                       pool) == APR_SUCCESS && clb_json_is_object(json)) {
+        return text;
+    }
+    return clb_json_text(pool, clb_json_pack(pool, "{s:s}", "arguments",
+                                             text));
 }
 
 int clb_chat_has(const clb_chat_t *chat, clb_part_e kind)

@@ -139,6 +139,12 @@ clb_message_t *clb_chat_message(clb_chat_t *chat, clb_role_e role);
 clb_part_t *clb_chat_part(clb_message_t *message, clb_part_e kind,
                           const char *text);
 
+/**
+ * The arguments of a call as a JSON object: @a text itself if it is one, {} if
+ * it is empty, and {"arguments": TEXT} for what a model wrote that is none.
+ */
+const char *clb_chat_arguments(const char *text, apr_pool_t *pool);
+
 /** CLB_NEED bits of @a chat. */
 unsigned clb_chat_needs(const clb_chat_t *chat);
 

@@ -92,15 +92,11 @@ static void piece(clb_prefix_t *prefix, const char *text, apr_size_t len)
     add(prefix, text, len);
 }
 
-/* What is not JSON cannot be re-serialised either. */
-static void add_arguments(clb_prefix_t *prefix, const char *text)
+static void add_arguments(clb_prefix_t *prefix, const char *arguments)
 {
-    const char *why;
+    const char *text = clb_chat_arguments(arguments, prefix->pool), *why;
     clb_json_t *json;
 
-    if (*text == '\0') {
-        text = "{}";
-    }
     if (clb_json_parse(&json, text, strlen(text), CLB_JSON_LENIENT, &why,
                        prefix->pool) == APR_SUCCESS) {
         text = clb_json_canonical(prefix->pool, json);

@@ -18,6 +18,9 @@
 /* A client whose leaving cannot be polled for is asked this often. */
 #define ASK_MS 50
 
+/* Between the two signs of life of one tick. */
+#define REPEAT apr_time_from_msec(100)
+
 /* After the process's exit or the end of its stdout: for the other of both. */
 #define EXIT_WAIT apr_time_from_sec(1)
 
@@ -66,6 +69,7 @@ static void pass(run_t *run, const clb_event_t *event)
     run->began = run->began || event->kind != CLB_EV_NOTE;
     rv = turn->sink.event(turn->sink.baton, event);
     run->told = apr_time_now();
+    turn->repeat = 0;
     if (event->kind == CLB_EV_STOP || event->kind == CLB_EV_ERROR
         || rv == APR_EOF) {
         run->over = 1;
@@ -140,8 +144,10 @@ static void let_go(run_t *run, clb_fate_e fate)
         clb_talk_t talk = { .held = run->parks };
         clb_prefix_t prefix = run->prefix;
 
-        clb_prefix_answered(&prefix);
-        clb_prefix_digest(&prefix, talk.digest);
+        if (run->parks) {
+            clb_prefix_answered(&prefix);
+            clb_prefix_digest(&prefix, talk.digest);
+        }
         clb_lease_release(run->lease, fate, clb_line_pending(&run->lines) > 0,
                           &talk);
     }
@@ -301,7 +307,14 @@ static void check_time(run_t *run, apr_time_t now)
     }
 }
 
-/* Tell a silent client that somebody is there, and see whether it is. */
+static apr_time_t next_tick(const clb_turn_t *turn, apr_time_t told)
+{
+    return turn->repeat != 0 ? turn->repeat : told + turn->limits.tick;
+}
+
+/* Tell a silent client that somebody is there, and see whether it is. Said
+ * twice: a proxy whose client left notices the second word it cannot pass on.
+ */
 static void check_client(clb_turn_t *turn, apr_time_t *told, short revents)
 {
     apr_time_t now = apr_time_now();
@@ -310,7 +323,8 @@ static void check_client(clb_turn_t *turn, apr_time_t *told, short revents)
         || turn->gone(turn->baton)) {
         turn->left = 1;
     }
-    else if (turn->limits.tick > 0 && now >= *told + turn->limits.tick) {
+    else if (turn->limits.tick > 0 && now >= next_tick(turn, *told)) {
+        turn->repeat = turn->repeat == 0 ? now + REPEAT : 0;
         *told = now;
         turn->left = turn->tick(turn->baton) != APR_SUCCESS;
     }
@@ -333,7 +347,7 @@ static int patience(const run_t *run)
     ms = until(now, run->began ? run->alive + turn->limits.idle
                     : run->granted + turn->limits.first, ms);
     if (turn->limits.tick > 0) {
-        ms = until(now, run->told + turn->limits.tick, ms);
+        ms = until(now, next_tick(turn, run->told), ms);
     }
     if (run->ended != 0) {
         ms = until(now, run->ended + EXIT_WAIT, ms);
@@ -457,7 +471,7 @@ static int wait_for_grant(run_t *run, apr_time_t since)
                                                                 : 1000);
 
         if (turn->limits.tick > 0) {
-            ms = until(apr_time_now(), run->told + turn->limits.tick, ms);
+            ms = until(apr_time_now(), next_tick(turn, run->told), ms);
         }
         poll(set, 2, ms + 1);
         check_client(turn, &run->told, set[1].revents);

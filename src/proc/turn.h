@@ -31,6 +31,8 @@ typedef struct clb_turn_t {
     int (*gone)(void *baton);    /**< 1 if nobody waits for the answer */
     apr_status_t (*tick)(void *baton);  /**< a sign of life to the client */
     void *baton;
+    apr_time_t repeat;           /**< when the last tick is due again; 0 = not;
+                                      the turn's own */
     /* results */
     apr_uint32_t process;        /**< which one served, 0 = none */
     apr_interval_time_t queued;  /**< time until the grant */

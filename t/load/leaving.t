@@ -54,7 +54,7 @@ EOT
 my @h1 = (
     { name => 'HTTP/1.1', open => 'CLB::Client', leave => 'close' },
     { name => 'mod_proxy_http', open => 'CLB::Client', leave => 'close',
-      path => '/front', late => 2 * $tick },
+      path => '/front', late => $tick },
 );
 my @tls = (
     { name => 'TLS', open => 'CLB::Client', leave => 'close' },
