@@ -6,6 +6,7 @@
  */
 #include "keeper.h"
 
+#include "cgroup.h"
 #include "spawn.h"
 
 #include <ap_listen.h>
@@ -38,6 +39,15 @@ static void die(const clb_keeper_t *keeper, apr_status_t rv, const char *what)
 
 /* Descriptors wanted. */
 #define FILES 8192
+
+static const char *enter_cgroup(const clb_keeper_t *keeper)
+{
+    int root = geteuid() == 0;
+
+    return clb_cgroup_enter(root ? keeper->global->uid : geteuid(),
+                            root ? keeper->global->gid : getegid(),
+                            keeper->pool);
+}
 
 /* initgroups first: setuid alone keeps root's supplementary groups. */
 static void drop_privileges(clb_keeper_t *keeper)
@@ -167,6 +177,7 @@ void clb_keeper_enter(clb_keeper_t *keeper, int delay)
     load_variables(keeper);
     raise_limits();
     keeper->oom = clb_oom_open(&keeper->oom_score);
+    keeper->cgroup = enter_cgroup(keeper);
     drop_privileges(keeper);
     tie_to_parent(parent);
     take_signals(keeper);

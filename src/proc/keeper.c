@@ -6,6 +6,7 @@
  */
 #include "keeper.h"
 
+#include "cgroup.h"
 #include "spawn.h"
 
 #include <apr_strings.h>
@@ -454,6 +455,7 @@ static void shut_down(clb_keeper_t *keeper)
         handle_signals(keeper);
     }
     clb_remove_tree(keeper->run_dir);
+    clb_cgroup_leave(keeper->cgroup, keeper->pool);
 }
 
 void clb_keeper_main(server_rec *server, const clb_global_t *global,

@@ -71,6 +71,7 @@ typedef struct clb_keeper_t {
     int oom;                     /**< clb_oom_open() */
     int oom_score;               /**< the keeper's own */
     const char *run_dir;
+    const char *cgroup;          /**< clb_cgroup_enter() */
     apr_uint32_t next_id;
     struct clb_process_ring_t processes;
     struct clb_hold_ring_t holds;

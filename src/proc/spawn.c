@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -235,6 +236,17 @@ apr_uint64_t clb_born(pid_t pid)
         at = strchr(at + 1, ' ');
     }
     return at == NULL ? 0 : strtoull(at, NULL, 10);
+}
+
+int clb_lock_dir(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
 }
 
 static int remove_one(const char *path, const struct stat *st, int kind,

@@ -62,6 +62,10 @@ apr_off_t clb_memory_of(pid_t pid);
 /** Start time of @a pid in clock ticks since boot, 0 when it is not there. */
 apr_uint64_t clb_born(pid_t pid);
 
+/** Lock a directory, as long as the descriptor that is returned is open or the
+ *  process lives. @return -1 when another process has locked it */
+int clb_lock_dir(const char *path);
+
 /** Remove a directory and all below it, following no links. */
 void clb_remove_tree(const char *path);
 
