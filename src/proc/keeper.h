@@ -33,6 +33,7 @@ typedef struct clb_pool_t {
     const char *home;
     int blocked;                 /**< must not be started at all */
     int failures;                /**< starts failed in a row */
+    int starved;                 /**< the last one for want of resources */
     apr_time_t next_start;       /**< not before: back-off */
     clb_error_e why_kind;        /**< of the last failure */
     char why[400];
@@ -71,6 +72,7 @@ typedef struct clb_keeper_t {
     int oom;                     /**< clb_oom_open() */
     int oom_score;               /**< the keeper's own */
     const char *run_dir;
+    int run_lock;                /**< on it; -1 = it is not there */
     const char *cgroup;          /**< clb_cgroup_enter() */
     apr_uint32_t next_id;
     struct clb_process_ring_t processes;
@@ -100,6 +102,9 @@ void clb_keeper_main(server_rec *server, const clb_global_t *global,
 /** Turn a fork of httpd's parent into a keeper, after @a delay seconds. Ends
  *  the process with CLB_KEEPER_GAVE_UP where that cannot be done. */
 void clb_keeper_enter(clb_keeper_t *keeper, int delay);
+
+/** Make the directory of the keeper's scratch files, if it is not there. */
+apr_status_t clb_keeper_run_dir(clb_keeper_t *keeper);
 
 /* --- warm.c --- */
 

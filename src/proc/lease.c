@@ -13,6 +13,9 @@
 /* How long the doorbell may be full before the keeper counts as stuck. */
 #define KNOCK_MS 2000
 
+/* A keeper without descriptors loses what comes with a knock. */
+#define KNOCKS 20
+
 static void shut(int *fd)
 {
     if (*fd >= 0) {
@@ -66,6 +69,8 @@ apr_status_t clb_lease_ask(clb_lease_t **out, clb_run_t *run, int backend,
     const clb_backend_t *b = APR_ARRAY_IDX(run->global->backends, backend,
                                            clb_backend_t *);
     clb_lease_t *lease = apr_pcalloc(pool, sizeof(*lease));
+    apr_status_t rv;
+    char why[120];
 
     lease->run = run;
     lease->pool = pool;
@@ -79,10 +84,11 @@ apr_status_t clb_lease_ask(clb_lease_t **out, clb_run_t *run, int backend,
         error->retry_after = apr_time_from_sec(5);
         return APR_EGENERAL;
     }
-    if (knock(lease) != APR_SUCCESS) {
+    if ((rv = knock(lease)) != APR_SUCCESS) {
         clb_slot_leave(&run->table, &lease->claim);
         return clb_error_set(error, pool, CLB_OVERLOADED, NULL,
-                             "the process keeper does not answer");
+                             "the process keeper cannot be asked: %s",
+                             apr_strerror(rv, why, sizeof(why)));
     }
     apr_pool_cleanup_register(pool, lease, cut, apr_pool_cleanup_null);
     *out = lease;
@@ -128,14 +134,19 @@ apr_status_t clb_lease_answer(clb_lease_t *lease, clb_error_t *error)
         close(fds[--nfds]);
     }
     shut(&lease->fd);
+    if (rv == APR_EINVAL) {
+        return clb_error_set(error, lease->pool, CLB_OVERLOADED, NULL,
+                             "httpd's worker has no descriptors left");
+    }
     /* a keeper in trouble is not helped by knocks without pause */
     apr_sleep(apr_time_from_msec(20));
-    if (clb_slot_state(&lease->run->table, &lease->claim)
-        != CLB_ROW_FREE && knock(lease) == APR_SUCCESS) {
+    if (lease->knocks++ < KNOCKS
+        && clb_slot_state(&lease->run->table, &lease->claim)
+           != CLB_ROW_FREE && knock(lease) == APR_SUCCESS) {
         return APR_EAGAIN;
     }
     return clb_error_set(error, lease->pool, CLB_OVERLOADED, NULL,
-                         "the process keeper went away");
+                         "the process keeper does not take the turn");
 }
 
 apr_status_t clb_lease_news(clb_lease_t *lease, clb_msg_exited_t *exited)

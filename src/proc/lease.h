@@ -16,6 +16,7 @@ typedef struct clb_lease_t {
     clb_talk_t talk;             /**< asked for */
     int backend;                 /**< index in the configuration */
     int fd;                      /**< to the keeper; -1 = released */
+    int knocks;                  /**< how often it was asked anew */
     int in;                      /**< the process's stdin; -1 = closed */
     int out;                     /**< the process's stdout */
     int files[CLB_FILES_MAX];

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* A line longer than this does not come from a healthy CLI that warms or
@@ -172,6 +173,14 @@ static int make_dir(const char *path)
     return mkdir(path, 0700) == 0 || errno == EEXIST;
 }
 
+/* Better told now than by the worker that fills a file, or by the CLI. */
+static int full(const char *dir)
+{
+    struct statvfs fs;
+
+    return statvfs(dir, &fs) == 0 && fs.f_blocks > 0 && fs.f_bavail == 0;
+}
+
 /* Where it runs: an empty directory with a name that means nothing to a model.
  * A CLI that tells its model the name shares one with its like, so that a
  * request that is sent again by another process is the same for the vendor's
@@ -214,7 +223,7 @@ static apr_status_t make_scratch(clb_process_t *process)
         }
         process->files[process->nfiles++] = fd;
     }
-    return APR_SUCCESS;
+    return full(process->dir) ? ENOSPC : APR_SUCCESS;
 }
 
 apr_status_t clb_process_start(clb_process_t **out,
@@ -238,7 +247,10 @@ apr_status_t clb_process_start(clb_process_t **out,
     process->in = process->out = process->err = -1;
     process->dir = apr_pstrdup(pool, dir);
     apr_pool_create(&process->step_pool, pool);
-    if ((rv = make_scratch(process)) == APR_SUCCESS) {
+    if ((rv = make_scratch(process)) != APR_SUCCESS) {
+        rv += CLB_SCRATCH;
+    }
+    else {
         what.program = backend->program;
         what.argv = arguments(process);
         what.env = unique(environment(process, account, home, env));

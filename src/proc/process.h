@@ -66,6 +66,8 @@ struct clb_process_t {
 
 APR_RING_HEAD(clb_process_ring_t, clb_process_t);
 
+#define CLB_SCRATCH APR_OS_START_USERERR
+
 /** Read the variables that come from files into memory: before privileges are
  *  dropped, because such files are root's.
  *  @return NULL, or the first file that cannot be read */
@@ -77,7 +79,8 @@ const char *clb_vars_load(const apr_array_header_t *vars, apr_pool_t *pool);
  * @param home HOME of the CLI
  * @param env NAME=value that win over all others, NULL-terminated, or NULL
  * @param process in a pool of its own below @a pool; clb_process_destroy()
- * @return APR_SUCCESS, or why it cannot be started
+ * @return APR_SUCCESS, or why it cannot be started; CLB_SCRATCH and an errno
+ *         if it is the directory that cannot be made
  */
 apr_status_t clb_process_start(clb_process_t **process,
                                const clb_backend_t *backend,

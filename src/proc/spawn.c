@@ -32,12 +32,11 @@
 /*
  * Runs in the child between fork and exec, as the pool cleanup APR calls
  * there: its own process group; death with the keeper; nothing of httpd's
- * signal state or descriptors; no core file with a conversation in it.
+ * signal state or descriptors.
  */
 static apr_status_t child_setup(void *data)
 {
     const clb_spawn_t *what = data;
-    struct rlimit no_core = { 0, 0 };
     struct sched_param param = { 0 };
     sigset_t none;
     int i;
@@ -53,7 +52,6 @@ static apr_status_t child_setup(void *data)
     for (i = 1; i < NSIG; i++) {
         signal(i, SIG_DFL);
     }
-    setrlimit(RLIMIT_CORE, &no_core);
     setpriority(PRIO_PROCESS, 0, 0);
     if (what->background) {
         sched_setscheduler(0, SCHED_BATCH, &param);
@@ -128,8 +126,11 @@ apr_status_t clb_spawn(const clb_spawn_t *what, clb_child_t *child,
     child->out = take(proc.out, PIPE_SIZE);
     child->err = take(proc.err, 0);
     if (child->in < 0 || child->out < 0 || child->err < 0) {
-        /* closing the others is the caller's, as ever */
         clb_kill_group(proc.pid, SIGKILL);
+        close(child->in);
+        close(child->out);
+        close(child->err);
+        return APR_EMFILE;
     }
     return APR_SUCCESS;
 }

@@ -24,6 +24,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <util_mutex.h>
@@ -33,6 +34,9 @@ APLOG_USE_MODULE(clibridge);
 #define RETAINED "mod_clibridge"
 #define MUTEX_NAME "clibridge-slots"
 #define OLD_MAX 32
+
+/* Descriptors of a worker that are not a request's. */
+#define OTHER_FILES 32
 
 /* A keeper writes its heartbeat every second. */
 #define SILENT apr_time_from_sec(10)
@@ -320,6 +324,34 @@ static void adopt_old(const retained_t *kept, apr_pool_t *pconf)
     }
 }
 
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* A thread that serves a turn has its client, its lease, two pipes and the
+ * scratch files; one that waits has the first two. Without descriptors httpd
+ * itself stops to accept. */
+static void check_files(server_rec *server, const clb_global_t *global)
+{
+    int threads = 1, needed;
+    struct rlimit files;
+
+    if (ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS
+        || getrlimit(RLIMIT_NOFILE, &files) != 0) {
+        return;
+    }
+    threads = threads < 1 ? 1 : threads;
+    needed = threads + least(threads, global->slots + global->queue)
+           + least(threads, global->slots) * CLB_WIRE_FDS + OTHER_FILES;
+    if (files.rlim_cur < (rlim_t)needed) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, server, "each worker of "
+                     "httpd needs %d descriptors (ThreadsPerChild %d), but "
+                     "may have %d: raise LimitNOFILE or ulimit -n", needed,
+                     threads, (int)files.rlim_cur);
+    }
+}
+
 static apr_status_t failed(server_rec *server, apr_status_t rv,
                            const char *what)
 {
@@ -362,6 +394,7 @@ apr_status_t clb_supervise(server_rec *server, clb_global_t *global,
     if ((rv = configure(run)) != APR_SUCCESS) {
         return failed(server, rv, "too many backends or slots");
     }
+    check_files(server, global);
     adopt_old(kept, pconf);
     start_keeper(ward, 0);
     return APR_SUCCESS;

@@ -201,19 +201,24 @@ static int target(clb_keeper_t *keeper, clb_pool_t *pool)
 void clb_warm_fail(clb_keeper_t *keeper, clb_pool_t *pool, clb_error_e kind,
                    const char *why)
 {
-    int wait = pool->failures < 6 ? 1 << pool->failures : BACKOFF_MAX;
+    /* asking again costs nothing when it is the machine that has no room */
+    int starved = kind == CLB_OVERLOADED;
+    int wait = starved ? 1
+             : pool->failures < 6 ? 1 << pool->failures : BACKOFF_MAX;
     clb_table_backend_t *shared = &keeper->table->shared
                                    ->backends[pool->backend->id];
 
-    pool->failures++;
+    pool->failures += !starved || pool->failures == 0;
     pool->next_start = apr_time_now() + apr_time_from_sec(wait);
     pool->why_kind = kind;
     apr_cpystrn(pool->why, why, sizeof(pool->why));
     shared->failures++;
     shared->failing = 1;
-    ap_log_error(APLOG_MARK, APLOG_ERR, 0, keeper->server,
+    ap_log_error(APLOG_MARK, starved && pool->starved ? APLOG_DEBUG
+                 : APLOG_ERR, 0, keeper->server,
                  "backend %s (%s): %s; next try in %d s",
                  pool->backend->name, pool->account->name, why, wait);
+    pool->starved = starved;
     if (count(keeper, pool, CLB_STARTING, CLB_WARMING) == 0) {
         clb_hold_refuse(keeper, pool);
     }
@@ -288,16 +293,29 @@ void clb_warm_ready(clb_keeper_t *keeper, clb_process_t *process)
                  (int)process->pid);
 }
 
+static clb_error_e kind_of(apr_status_t rv)
+{
+    if (APR_STATUS_IS_EMFILE(rv) || APR_STATUS_IS_ENFILE(rv)
+        || APR_STATUS_IS_EAGAIN(rv) || APR_STATUS_IS_ENOMEM(rv)) {
+        return CLB_OVERLOADED;
+    }
+    return APR_STATUS_IS_ENOENT(rv) || APR_STATUS_IS_EACCES(rv)
+         ? CLB_CLI_MISSING : CLB_CLI_FAILED;
+}
+
 static void spawn_failed(clb_keeper_t *keeper, clb_pool_t *pool,
                          apr_status_t rv)
 {
     char why[120];
-    int missing = APR_STATUS_IS_ENOENT(rv) || APR_STATUS_IS_EACCES(rv);
+    int scratch = rv >= CLB_SCRATCH;
 
-    clb_warm_fail(keeper, pool, missing ? CLB_CLI_MISSING : CLB_CLI_FAILED,
-                  apr_psprintf(keeper->tmp, "%s cannot be started: %s",
-                               pool->backend->program,
-                               apr_strerror(rv, why, sizeof(why))));
+    clb_warm_fail(keeper, pool, scratch ? CLB_OVERLOADED : kind_of(rv),
+         apr_psprintf(keeper->tmp, "%s cannot be started%s: %s",
+                      pool->backend->program,
+                      scratch ? ", no directory for it (CLIBridgeStateDir)"
+                              : "",
+                      apr_strerror(scratch ? rv - CLB_SCRATCH : rv, why,
+                                   sizeof(why))));
 }
 
 clb_process_t *clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
@@ -311,6 +329,7 @@ clb_process_t *clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
 
     /* it is inherited: the child could write its own only as a process that
      * others may look into */
+    clb_keeper_run_dir(keeper);
     clb_oom_set(keeper->oom, CLB_OOM_SCORE);
     rv = clb_process_start(&process, pool->backend, pool->account, pool->home,
                            env, apr_psprintf(keeper->tmp, "%s/%u",
@@ -321,6 +340,7 @@ clb_process_t *clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
         spawn_failed(keeper, pool, rv);
         return NULL;
     }
+    pool->starved = 0;
     process->home = pool;
     process->edition = pool->edition;
     process->canary = env != NULL;
@@ -443,6 +463,9 @@ static void start_needed(clb_keeper_t *keeper, clb_pool_t *pool)
             return;
         }
         clb_warm_start(keeper, pool, 0, NULL);
+        if (pool->starved) {
+            make_room(keeper, pool);
+        }
         if (pool->failures > 0) {
             return;
         }

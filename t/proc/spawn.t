@@ -163,7 +163,7 @@ subtest 'environment and limits of a running CLI' => sub {
     is $stat->{group}, $pid, 'a process group of its own';
     is $stat->{parent}, $s->keeper_pid, 'a child of the keeper';
     like CLB::Server::slurp("/proc/$pid/limits"),
-        qr/^Max core file size\s+0\s+0\s/m, 'no core files';
+        qr/^Max core file size\s+1\s+1\s/m, 'no core files';
     is CLB::Server::slurp("/proc/$pid/oom_score_adj") + 0, 500,
         'the kernel kills it before others';
     is CLB::Server::slurp('/proc/' . $s->keeper_pid . '/oom_score_adj'),
