@@ -462,8 +462,8 @@ static void start_needed(clb_keeper_t *keeper, clb_pool_t *pool)
             make_room(keeper, pool);
             return;
         }
-        clb_warm_start(keeper, pool, 0, NULL);
-        if (pool->starved) {
+        if (clb_warm_start(keeper, pool, 0, NULL) == NULL
+            && pool->why_kind == CLB_OVERLOADED) {
             make_room(keeper, pool);
         }
         if (pool->failures > 0) {
