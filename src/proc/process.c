@@ -446,6 +446,11 @@ void clb_process_destroy(clb_process_t *process)
     for (i = 0; i < process->nfiles; i++) {
         shut(&process->files[i]);
     }
-    clb_remove_tree(process->dir);
+    /* an empty one takes no descriptor: its start may have lacked some */
+    rmdir(apr_pstrcat(process->pool, process->dir, "/w", NULL));
+    rmdir(apr_pstrcat(process->pool, process->dir, "/tmp", NULL));
+    if (rmdir(process->dir) != 0) {
+        clb_remove_tree(process->dir);
+    }
     apr_pool_destroy(process->pool);
 }

@@ -101,16 +101,14 @@ static apr_status_t attributes(apr_procattr_t **attr, const clb_spawn_t *what,
     return apr_procattr_child_errfn_set(*attr, exec_failed);
 }
 
-apr_status_t clb_spawn(const clb_spawn_t *what, clb_child_t *child,
-                       apr_pool_t *pool)
+/* What APR opened and the caller did not take is closed with @a pool. */
+static apr_status_t create(const clb_spawn_t *what, clb_child_t *child,
+                           apr_pool_t *pool)
 {
     apr_procattr_t *attr;
     apr_proc_t proc;
     apr_status_t rv;
 
-    if (access(what->program, X_OK) != 0) {
-        return errno;
-    }
     if ((rv = attributes(&attr, what, pool)) != APR_SUCCESS) {
         return rv;
     }
@@ -133,6 +131,21 @@ apr_status_t clb_spawn(const clb_spawn_t *what, clb_child_t *child,
         return APR_EMFILE;
     }
     return APR_SUCCESS;
+}
+
+apr_status_t clb_spawn(const clb_spawn_t *what, clb_child_t *child,
+                       apr_pool_t *pool)
+{
+    apr_pool_t *tmp;
+    apr_status_t rv;
+
+    if (access(what->program, X_OK) != 0) {
+        return errno;
+    }
+    apr_pool_create(&tmp, pool);
+    rv = create(what, child, tmp);
+    apr_pool_destroy(tmp);
+    return rv;
 }
 
 int clb_oom_open(int *score)
@@ -270,6 +283,7 @@ static int open_one(const char *path, const struct stat *st, int kind,
 
 void clb_remove_tree(const char *path)
 {
-    nftw(path, open_one, 8, FTW_PHYS);
-    nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    /* one descriptor is enough, and may be all there is */
+    nftw(path, open_one, 1, FTW_PHYS);
+    nftw(path, remove_one, 1, FTW_DEPTH | FTW_PHYS);
 }

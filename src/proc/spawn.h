@@ -26,7 +26,7 @@ typedef struct clb_child_t {
 /**
  * Start a program. Only the keeper calls this: its one thread is what makes
  * pipes safe and PR_SET_PDEATHSIG meaningful. The descriptors are non-blocking,
- * close-on-exec and the caller's to close; @a pool holds the rest.
+ * close-on-exec and the caller's to close.
  * @return APR_SUCCESS, or why not (APR_ENOENT, APR_EACCES, EAGAIN, ...)
  */
 apr_status_t clb_spawn(const clb_spawn_t *what, clb_child_t *child,

@@ -39,16 +39,6 @@ EOT
 
 sub limits_of { CLB::Server::slurp("/proc/$_[0]/limits") }
 
-sub open_in { scalar(() = glob "/proc/$_[0]/fd/*") }
-
-# What the keeper and the busiest worker have open. CLIs that stand ready have
-# three each of the keeper's.
-sub descriptors {
-    my ($s) = @_;
-    my ($most) = sort { $b <=> $a } map { open_in($_) } $s->workers;
-    return (open_in($s->keeper_pid) - 3 * $s->marked, $most);
-}
-
 # Sixty turns that hang, asked for at once; what each client has after $limit
 # seconds: its status, or undef. Refusals are read, streams are only begun.
 sub ask_sixty {
@@ -100,7 +90,7 @@ subtest 'enough descriptors' => sub {
 sub limit_to {
     my ($more, @pids) = @_;
     for my $pid (@pids) {
-        my $most = $more + open_in($pid);
+        my $most = $more + (my @open = CLB::Server::open_in($pid));
         my ($uid, $gid) = CLB::Server::slurp("/proc/$pid/status")
             =~ /^[UG]id:\s+(\d+)/mg;
         defined(my $child = fork) or die "fork: $!\n";
@@ -152,7 +142,7 @@ for my $whose (sort keys %limited) {
         my $s = CLB::Server->start(config => "CLIBridgeSlots $slots\n"
                                            . $backends);
         $s->chat('[[say:hello]]', model => $_) for qw(lines one);
-        my @before = descriptors($s);
+        my @before = $s->descriptors;
         for my $model (qw(lines one)) {
             $limit->($s);
             my %n;
@@ -171,11 +161,7 @@ for my $whose (sort keys %limited) {
                 ($r->{text} // '') eq 'hello';
             }), 'the next turn works' or diag explain $r;
         }
-        my @now;
-        ok $s->poll(sub {
-            @now = descriptors($s);
-            !grep { $now[$_] > $before[$_] + 4 } 0, 1;
-        }), 'no descriptor is lost' or diag "@before -> @now";
+        $s->tidy_ok(@before);
         $s->stop;
     };
 }

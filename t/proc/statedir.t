@@ -50,7 +50,7 @@ END {
 }
 
 sub started {
-    my $s = CLB::Server->start(
+    my $s = CLB::Server->start(state => "$dir/state",
         config => "CLIBridgeStateDir $dir/state\n$backends");
     $s->wait_for(sub { $s->backend_health('lines')->{idle} }, 'a process');
     return $s;
@@ -73,25 +73,6 @@ sub refused {
     is_deeply [$r->{status}, $r->{json} && $r->{json}{error}{code}],
         [503, 'overloaded'], "$model: refused" or diag explain $r;
     like $r->{json}{error}{message}, qr/CLIBridgeStateDir/, 'and told why';
-}
-
-sub entries {
-    my ($path) = @_;
-    opendir my $d, $path or return ();
-    return sort grep { !/^\./ } readdir $d;
-}
-
-# Nothing but the directories of processes that are there.
-sub tidy_ok {
-    my ($s) = @_;
-    my @left;
-    $s->idle_ok;
-    ok $s->poll(sub {
-        my $keeper = $s->keeper_pid or return;
-        @left = (entries("$dir/state/run"),
-                 my @of = entries("$dir/state/run/$keeper"));
-        return @left == 1 + @of && $left[0] eq $keeper && @of == $s->marked;
-    }), 'no scratch directory is left' or diag explain \@left;
 }
 
 # --- no room --------------------------------------------------------------
@@ -136,7 +117,8 @@ for my $case (@no_room) {
         is @said, 1, 'the log says so once' or diag explain \@said;
         $mend->();
         answers $s, $_, "$_ serves again" for qw(one lines);
-        tidy_ok $s;
+        $s->idle_ok;
+        $s->tidy_ok;
 
         # A keeper may start when there is no room.
         $break->();
@@ -149,7 +131,8 @@ for my $case (@no_room) {
         answers $s, $_, "$_ serves again" for qw(one lines);
         $s->graceful;    # what the one before could not remove
         answers $s, $_, "$_ serves the next generation" for qw(one lines);
-        tidy_ok $s;
+        $s->idle_ok;
+        $s->tidy_ok;
         $s->stop;
     };
 }
@@ -160,7 +143,8 @@ subtest 'a request that is larger than the room' => sub {
         refused $s, 'one', 'x' x 200_000;
     }
     answers $s, $_, "$_ serves" for qw(one lines);
-    tidy_ok $s;
+    $s->idle_ok;
+    $s->tidy_ok;
     $s->stop;
 };
 
@@ -194,9 +178,10 @@ subtest 'leftovers whose pid is another process\'s' => sub {
         $done = 1 if ($event->{data} // '') eq '[DONE]';
     }
     ok $done, 'its turn ends well';
-    tidy_ok $s;
+    $s->idle_ok;
+    $s->tidy_ok;
     $s->stop;
-    is_deeply [entries("$dir/state/run")], [], 'at the end there is none';
+    is_deeply [$s->entries("$dir/state/run")], [], 'at the end there is none';
 };
 
 done_testing;

@@ -588,6 +588,51 @@ sub workers {
            children_of($self->{main_pid});
 }
 
+# What a process has open; one entry for each descriptor.
+sub open_in { map { readlink($_) // '?' } glob "/proc/$_[0]/fd/*" }
+
+# What is in a directory of the server root, or anywhere.
+sub entries {
+    my ($self, $name) = @_;
+    opendir my $dir, $name =~ m{^/} ? $name : $self->path($name)
+        or return ();
+    my @names = sort grep { !/^\.\.?$/ } readdir $dir;
+    return @names;
+}
+
+# What the keeper and the busiest worker have open beside the keeper's three
+# for each CLI.
+sub descriptors {
+    my ($self) = @_;
+    my ($most) = sort { $b <=> $a }
+                 map { scalar(my @open = open_in($_)) } $self->workers;
+    my @keeper = open_in($self->keeper_pid);
+    return (@keeper - 3 * $self->marked, $most);
+}
+
+# One test: one run directory, with a scratch directory for each CLI that is
+# there, and descriptors are as many as when descriptors() said @before.
+sub tidy_ok {
+    my ($self, @before) = @_;
+    my $state = $self->{state} // $self->path('state');
+    my (@runs, @dirs, @clis, @now);
+    my $tidy = $self->poll(sub {
+        my $keeper = $self->keeper_pid or return;
+        @runs = $self->entries("$state/run");
+        @dirs = $self->entries("$state/run/$keeper");
+        @clis = $self->marked;
+        @now  = $self->descriptors;
+        return @runs == 1 && $runs[0] eq $keeper && @dirs == @clis
+            && (!@before
+                || $now[0] <= $before[0] && $now[1] <= $before[1] + 4);
+    });
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    Test::More::ok($tidy, 'no scratch directory, no descriptor is left')
+        or Test::More::diag("keepers: @runs; scratch directories: @dirs; "
+            . "CLIs: @clis; descriptors: @before, now @now");
+    return $tidy;
+}
+
 # --- asking it ------------------------------------------------------------
 
 sub client  { CLB::Client->open(@_) }
