@@ -1,14 +1,15 @@
 #!/usr/bin/perl
 
 # CLIs that misbehave: each ends in an answer or an error, none stalls another
-# turn, nothing is left behind, and the next turn works.
+# client's turns, nothing is left behind, and the next turn works.
 
 use strict;
 use warnings;
 
 use FindBin;
+use IO::Select;
 use Test::More;
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 use lib "$FindBin::Bin/../lib";
 use CLB::Server;
@@ -29,7 +30,36 @@ CLIBridgeWarm none
 CLIBridgeProgram @BIN@/fake-lines
 @MARK@
 </CLIBridgeBackend>
+<CLIBridgeBackend claude>
+CLIBridgeWarm none
+CLIBridgeProgram @BIN@/fake-claude
+CLIBridgeModels claude
+@MARK@
+</CLIBridgeBackend>
+<CLIBridgeBackend deaf-one>
+CLIBridgeDriver command
+CLIBridgeProgram /bin/sleep
+CLIBridgeArg 3600
+@MARK@
+</CLIBridgeBackend>
+<CLIBridgeBackend deaf-lines>
+CLIBridgeDriver command
+CLIBridgeReuse lines
+CLIBridgeWarm none
+CLIBridgeProgram @BIN@/fake-lines
+CLIBridgeArg --never-ready
+@MARK@
+</CLIBridgeBackend>
+<CLIBridgeBackend deaf-claude>
+CLIBridgeDriver claude
+CLIBridgeWarm none
+CLIBridgeProgram @BIN@/fake-claude
+CLIBridgeEnv FAKE_CLAUDE deaf
+CLIBridgeModels deaf-claude
+@MARK@
+</CLIBridgeBackend>
 EOT
+my @all = qw(one lines claude);
 
 sub answers {
     my ($model) = @_;
@@ -39,21 +69,63 @@ sub answers {
         or diag explain $r;
 }
 
+# Another client, which asks echo one thing after the other until it is told to
+# stop, and then says how often it was answered and how long it took at most.
+sub client_beside {
+    pipe my $stop, my $go or die "pipe: $!";
+    my $pid = open my $result, '-|';
+    die "fork: $!" unless defined $pid;
+    if ($pid) {
+        close $stop;
+        return { go => $go, result => $result, since => time };
+    }
+    close $go;
+    my ($n, $most) = (0, 0);
+    until ($n && IO::Select->new($stop)->can_read(0)) {
+        my $r = $s->chat("turn $n", model => 'echo');
+        if (($r->{text} // '') ne "turn $n") {
+            $n = "failed: $r->{status} $r->{body}";
+            last;
+        }
+        $n++;
+        $most = $r->{t} if $r->{t} > $most;
+        sleep 0.02;
+    }
+    syswrite STDOUT, "$n $most";
+    POSIX::_exit(0);
+}
+
+# Who is held up by another's turn is so nearly as long as that takes.
+sub beside_ok {
+    my ($beside) = @_;
+    my $took = time - $beside->{since};
+    close $beside->{go};
+    my $result = readline $beside->{result};
+    my ($n, $most) = split ' ', $result;
+    ok $n =~ /^\d+$/ && $n > 0 && $most < 1 + $took / 4,
+        'another client is served all the time' or diag $result;
+}
+
 # Runs $code for a model, then looks whether all is well again. Only idle
 # processes that can be reused stay: the one that serves, and perhaps one that
 # was still busy with stopping when it was needed.
+my @before;
+
 sub well_after {
     my ($name, $models, $code) = @_;
     for my $model (@$models) {
         subtest "$name ($model)" => sub {
+            my $beside = client_beside();
             $code->($model);
-            answers $model;
+            beside_ok $beside;
+            answers $model unless $model =~ /^deaf/;
             $s->idle_ok;
             my @left;
             ok $s->poll(sub {
                 @left = map { CLB::Server::cmdline($_) } $s->marked;
-                return @left <= 2 && !grep { !/fake-lines/ } @left;
+                return @left <= 2 && !grep { !/fake-lines $/ } @left;
             }), 'nothing is left' or diag explain \@left;
+            $s->tidy_ok(@before);
         };
     }
 }
@@ -66,65 +138,61 @@ sub error_is {
     return $r;
 }
 
+answers $_ for @all, @all;
+$s->idle_ok;
+@before = $s->descriptors;
+
 # --- what it writes -------------------------------------------------------
 
-well_after 'floods stderr', [qw(one lines)] => sub {
-    my $r = $s->chat('[[stderr:5000000]][[say:done]]', model => $_[0]);
+well_after 'floods stderr', \@all => sub {
+    my $r = $s->chat('[[stderr:50000000]][[say:done]]', model => $_[0]);
     is $r->{text}, 'done', 'the answer is whole';
 };
 
-well_after 'writes what is no UTF-8', [qw(one lines)] => sub {
+well_after 'writes what is no UTF-8', \@all => sub {
     my $r = $s->chat('[[say:a]][[garbage]][[say:b]]', model => $_[0]);
     like $r->{text}, qr/^a.*b$/s, 'the rest arrives';
     ok ref $r->{json}, 'as JSON';
 };
 
-well_after 'writes what is no JSON', ['lines'] => sub {
+well_after 'writes what is no JSON', [qw(lines claude)] => sub {
     my $r = $s->chat('[[say:a]][[notjson]][[say:b]]', model => $_[0]);
     is $r->{text}, 'ab', 'the line is skipped';
 };
 
-well_after 'writes a lone surrogate', ['lines'] => sub {
+well_after 'writes a lone surrogate', [qw(lines claude)] => sub {
     my $r = $s->chat('[[surrogate]]', model => $_[0]);
     is $r->{text}, "a\x{fffd}b", 'it is replaced';
 };
 
-# A process that reads a stream of 2 s and tells its longest silence.
-sub stream_beside {
-    my $pid = open my $pipe, '-|';
-    die "fork: $!" unless defined $pid;
-    return $pipe if $pid;
-    my ($gap, $last) = (0);
-    my $r = $s->stream('[[stream:40:50]]', model => 'one', -until => sub {
-        my $silence = $_[0]{t} - ($last // $_[0]{t});
-        $gap  = $silence if $silence > $gap;
-        $last = $_[0]{t};
-        return 0;
-    });
-    syswrite STDOUT, $r->{done} ? $gap : 'failed';
-    POSIX::_exit(0);
-}
-
 # The answer is limited to 16 MB, a line to twice that.
-well_after 'writes an endless line', [qw(one lines)] => sub {
-    my ($model) = @_;
-    my $beside = stream_beside();
-    $s->wait_for(sub { $s->backend_health('one')->{leased} == 1 }, 'it');
-    my $r = error_is $s->chat('[[big:50000000]]', model => $model),
+well_after 'writes an endless line', \@all => sub {
+    my $r = error_is $s->chat('[[big:50000000]]', model => $_[0]),
         502, 'cli_failed';
     like $r->{json}{error}{message}, qr/too long|larger/, 'it says why';
-    my $gap = <$beside>;
-    like $gap, qr/^[\d.e-]+$/, 'the turn beside it ends well';
-    cmp_ok $gap, '<', 1, 'and is never held up';
-    close $beside;
 };
 
-well_after 'stops in the middle of a line', ['lines'] => sub {
-    my $r = error_is $s->chat('[[halfline]]', model => $_[0]), 504, 'timeout';
-    cmp_ok $r->{t}, '<', 4, 'which is noticed';
+well_after 'stops in the middle of a line', [qw(lines claude)] => sub {
+    error_is $s->chat('[[halfline]]', model => $_[0]), 504, 'timeout';
 };
 
-well_after 'falls silent after some text', [qw(one lines)] => sub {
+well_after 'dies in the middle of a line', [qw(lines claude)] => sub {
+    my ($model) = @_;
+    my $client = $s->client;
+    $client->send_request('POST', '/v1/chat/completions', {
+        model => $model,
+        messages => [{ role => 'user', content => '[[halfline]]' }] });
+    $s->wait_for(sub { $s->backend_health($model)->{leased} }, 'the turn');
+    my ($pid) = map { $_->{pid} }
+                sort { $b->{started} <=> $a->{started} }
+                map { CLB::Server::stat_of($_) }
+                $s->marked;
+    kill KILL => $pid;
+    my $r = error_is $client->read_response, 502, 'cli_failed';
+    like $r->{json}{error}{message}, qr/signal 9/, 'it says why';
+};
+
+well_after 'falls silent after some text', \@all => sub {
     my $r = $s->stream('[[say:a]][[hang]]', model => $_[0]);
     is $r->{text}, 'a', 'the text arrives';
     is $r->{error}{code}, 'timeout', 'then the error';
@@ -133,23 +201,23 @@ well_after 'falls silent after some text', [qw(one lines)] => sub {
 
 # --- how it ends ----------------------------------------------------------
 
-well_after 'exits early', [qw(one lines)] => sub {
+well_after 'exits early', \@all => sub {
     my $r = error_is $s->chat('[[stderr:0]][[exit:3]]', model => $_[0]),
         502, 'cli_failed';
     like $r->{json}{error}{message}, qr/exited with status 3/, 'it says why';
 };
 
-well_after 'exits in the middle of its answer', [qw(one lines)] => sub {
+well_after 'exits in the middle of its answer', \@all => sub {
     my $r = $s->stream('[[say:a]][[exit:3]]', model => $_[0]);
     is $r->{error}{code}, 'cli_failed', 'an error';
     ok !$r->{done}, 'the stream does not look complete';
 };
 
-well_after 'exits without an answer', ['lines'] => sub {
+well_after 'exits without an answer', [qw(lines claude)] => sub {
     error_is $s->chat('[[exit:0]]', model => $_[0]), 502, 'cli_failed';
 };
 
-well_after 'closes stdout and lives on', [qw(one lines)] => sub {
+well_after 'closes stdout and lives on', \@all => sub {
     my $r = error_is $s->chat('[[closeout]]', model => $_[0]),
         502, 'cli_failed';
     cmp_ok $r->{t}, '<', 2, 'which is noticed before any deadline';
@@ -162,8 +230,13 @@ well_after 'stops to read its stdin', ['lines'] => sub {
     error_is $s->chat('x' x 20_000_000, model => 'lines'), 504, 'timeout';
 };
 
+well_after 'never reads a prompt', [map { "deaf-$_" } @all] => sub {
+    error_is $s->chat($_, model => $_[0]), 504, 'timeout'
+        for 'x', 'x' x 20_000_000;
+};
+
 # Many times what a pipe holds; Perl's JSON takes its time for the lines.
-well_after 'gets a large prompt', [qw(one lines)] => sub {
+well_after 'gets a large prompt', \@all => sub {
     my $size = $_[0] eq 'one' ? 5_000_000 : 1_000_000;
     my $r = $s->chat('x' x $size . '[[say:all of it]]', model => $_[0]);
     is $r->{text}, 'all of it', 'and reads it';
@@ -182,7 +255,7 @@ sub leave {
     return $pid;
 }
 
-well_after 'hears no SIGTERM', [qw(one lines)] => sub {
+well_after 'hears no SIGTERM', \@all => sub {
     my $pid = leave($_[0], '[[ignoreterm]][[ignorecancel]]');
     ok $pid, 'it runs';
     ok $s->poll(sub { !kill 0, $pid }, 1), 'it is gone 1 s after its client';
@@ -204,7 +277,7 @@ well_after 'does not hear that it should stop', ['lines'] => sub {
 
 # --- what it leaves behind ------------------------------------------------
 
-well_after 'forks', ['one'] => sub {
+well_after 'forks', [qw(one claude)] => sub {
     my $r = $s->chat('[[fork]]', model => $_[0]);
     my ($pid) = $r->{text} =~ /^forked (\d+);$/;
     ok $pid, 'a grandchild that holds its pipes';
@@ -212,7 +285,7 @@ well_after 'forks', ['one'] => sub {
     ok $s->poll(sub { !kill 0, $pid }, 2), 'and is ended';
 };
 
-well_after 'forks into another session', ['one'] => sub {
+well_after 'forks into another session', [qw(one claude)] => sub {
     my $r = $s->chat('[[setsid]]', model => $_[0]);
     my ($pid) = $r->{text} =~ /^setsid (\d+);$/;
     ok $pid, 'a grandchild';

@@ -90,7 +90,8 @@ subtest 'enough descriptors' => sub {
 sub limit_to {
     my ($more, @pids) = @_;
     for my $pid (@pids) {
-        my $most = $more + (my @open = CLB::Server::open_in($pid));
+        my @open = CLB::Server::open_in($pid);
+        my $most = $more + @open;
         my ($uid, $gid) = CLB::Server::slurp("/proc/$pid/status")
             =~ /^[UG]id:\s+(\d+)/mg;
         defined(my $child = fork) or die "fork: $!\n";

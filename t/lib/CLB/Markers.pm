@@ -33,10 +33,12 @@ package CLB::Markers;
 #   request         the content of the file named by CLIBRIDGE_REQUEST
 #   gate:PATH       waits until that file is there
 #
-# fake-lines only:
+# fake-lines and fake-claude:
 #   halfline        writes half a JSON line and hangs
 #   notjson         writes a line that is not JSON, then goes on
 #   surrogate       a text with a lone \ud800 escape
+#
+# fake-lines only:
 #   nostdin         finishes the turn and never reads stdin again
 #   ignorecancel    does not hear a cancel during this turn
 #
@@ -242,9 +244,9 @@ sub do_ignoreterm {
 
 sub do_stderr {
     my ($left) = @_;
-    my $line = 'e' x 79 . "\n";
+    my $lines = ('e' x 79 . "\n") x 500;
     while ($left > 0) {
-        my $n = syswrite STDERR, $line, $left < 80 ? $left : 80;
+        my $n = syswrite STDERR, $lines, $left < 40_000 ? $left : 40_000;
         last unless $n;
         $left -= $n;
     }
@@ -312,7 +314,7 @@ sub do_gate {
     return;
 }
 
-# Only fake-lines and fake-claude know these; elsewhere they mean nothing.
+# Only the fakes that write JSON know these; elsewhere they mean nothing.
 sub do_then { }
 sub do_halfline { }
 sub do_notjson { }

@@ -594,8 +594,8 @@ sub open_in { map { readlink($_) // '?' } glob "/proc/$_[0]/fd/*" }
 # What is in a directory of the server root, or anywhere.
 sub entries {
     my ($self, $name) = @_;
-    opendir my $dir, $name =~ m{^/} ? $name : $self->path($name)
-        or return ();
+    $name = $self->path($name) unless $name =~ m{^/};
+    opendir my $dir, $name or return ();
     my @names = sort grep { !/^\.\.?$/ } readdir $dir;
     return @names;
 }
@@ -605,7 +605,7 @@ sub entries {
 sub descriptors {
     my ($self) = @_;
     my ($most) = sort { $b <=> $a }
-                 map { scalar(my @open = open_in($_)) } $self->workers;
+                 map { my @open = open_in($_); scalar @open } $self->workers;
     my @keeper = open_in($self->keeper_pid);
     return (@keeper - 3 * $self->marked, $most);
 }
