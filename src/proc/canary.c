@@ -132,9 +132,8 @@ static void begin(clb_keeper_t *keeper, clb_pool_t *pool)
     clb_stub_answer(canary->stub, "POST", trial->path, "text/event-stream",
                     trial->answer);
     pool->canary = canary;
-    process = clb_warm_start(keeper, pool, 0,
-        variables(trial, clb_stub_url(canary->stub), p));
-    if (process == NULL) {
+    if (clb_warm_start(keeper, pool, 0, variables(trial,
+            clb_stub_url(canary->stub), p), &process) != APR_SUCCESS) {
         finish(pool);
     }
     else {

@@ -135,9 +135,11 @@ void clb_warm_fail(clb_keeper_t *keeper, clb_pool_t *pool, clb_error_e kind,
                    const char *why);
 
 /** Start a process; with @a env (which wins over all other variables) it is
- *  for a test. @return NULL when it cannot be started */
-clb_process_t *clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
-                              int background, const char *const *env);
+ *  for a test. @return APR_SUCCESS, or why it cannot be started, which
+ *  clb_warm_fail() was told */
+apr_status_t clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
+                            int background, const char *const *env,
+                            clb_process_t **process);
 
 /** It is ready for its first turn; with a driver that asks (CLB_PROBE), it
  *  works. */

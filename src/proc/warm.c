@@ -310,16 +310,15 @@ static void spawn_failed(clb_keeper_t *keeper, clb_pool_t *pool,
     int scratch = rv >= CLB_SCRATCH;
 
     clb_warm_fail(keeper, pool, scratch ? CLB_OVERLOADED : kind_of(rv),
-         apr_psprintf(keeper->tmp, "%s cannot be started%s: %s",
-                      pool->backend->program,
-                      scratch ? ", no directory for it (CLIBridgeStateDir)"
-                              : "",
-                      apr_strerror(scratch ? rv - CLB_SCRATCH : rv, why,
-                                   sizeof(why))));
+        apr_psprintf(keeper->tmp, "%s cannot be started%s: %s",
+            pool->backend->program, scratch ? ", no directory for it "
+            "(CLIBridgeStateDir)" : "", apr_strerror(scratch
+            ? rv - CLB_SCRATCH : rv, why, sizeof(why))));
 }
 
-clb_process_t *clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
-                              int background, const char *const *env)
+apr_status_t clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
+                            int background, const char *const *env,
+                            clb_process_t **started)
 {
     clb_input_t in = { .kind = CLB_IN_WARM, .backend = pool->backend };
     apr_uint32_t id = ++keeper->next_id;
@@ -338,7 +337,7 @@ clb_process_t *clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
     clb_oom_set(keeper->oom, keeper->oom_score);
     if (rv != APR_SUCCESS) {
         spawn_failed(keeper, pool, rv);
-        return NULL;
+        return rv;
     }
     pool->starved = 0;
     process->home = pool;
@@ -351,7 +350,8 @@ clb_process_t *clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
     if (step->ready) {
         clb_warm_ready(keeper, process);
     }
-    return process;
+    *started = process;
+    return APR_SUCCESS;
 }
 
 /* The process that is in @a state for the longest time, not of the pool
@@ -446,6 +446,7 @@ static void start_needed(clb_keeper_t *keeper, clb_pool_t *pool)
 {
     int need = clb_hold_unserved(keeper, pool)
              - count(keeper, pool, CLB_STARTING, CLB_IDLE);
+    clb_process_t *process;
 
     if (useless(pool)) {
         clb_hold_refuse(keeper, pool);
@@ -462,8 +463,8 @@ static void start_needed(clb_keeper_t *keeper, clb_pool_t *pool)
             make_room(keeper, pool);
             return;
         }
-        if (clb_warm_start(keeper, pool, 0, NULL) == NULL
-            && pool->why_kind == CLB_OVERLOADED) {
+        if (kind_of(clb_warm_start(keeper, pool, 0, NULL, &process))
+            == CLB_OVERLOADED) {
             make_room(keeper, pool);
         }
         if (pool->failures > 0) {
@@ -477,12 +478,13 @@ static void start_ahead(clb_keeper_t *keeper, clb_pool_t *pool)
 {
     int busy = count(keeper, NULL, CLB_LEASED, CLB_LEASED);
     int starting = count(keeper, NULL, CLB_STARTING, CLB_WARMING);
+    clb_process_t *process;
 
     if (count(keeper, pool, CLB_STARTING, CLB_IDLE) < target(keeper, pool)
         && starting < (busy > 0 ? 1 : STARTS_MAX)
         && pool->next_start <= apr_time_now() && !full(keeper)
         && !keeper->tight) {
-        clb_warm_start(keeper, pool, 1, NULL);
+        clb_warm_start(keeper, pool, 1, NULL, &process);
         keeper->filling = 1;
     }
 }

@@ -33,6 +33,8 @@ CLIBridgeProgram @BIN@/fake-lines
 <CLIBridgeBackend claude>
 CLIBridgeWarm none
 CLIBridgeProgram @BIN@/fake-claude
+CLIBridgeUntested warn
+CLIBridgePark off
 CLIBridgeModels claude
 @MARK@
 </CLIBridgeBackend>
@@ -54,6 +56,8 @@ CLIBridgeArg --never-ready
 CLIBridgeDriver claude
 CLIBridgeWarm none
 CLIBridgeProgram @BIN@/fake-claude
+CLIBridgeUntested warn
+CLIBridgePark off
 CLIBridgeEnv FAKE_CLAUDE deaf
 CLIBridgeModels deaf-claude
 @MARK@
