@@ -90,7 +90,7 @@ static const clb_setting_t trial_env[] = {
 
 static const clb_trial_t trial = {
     .env = trial_env,
-    .path = "/v1/messages",
+    .path = "/v1/messages?beta=true",
     .answer =
         SSE("message_start", ",\"message\":{\"id\":\"msg_1\",\"type\":"
             "\"message\",\"role\":\"assistant\",\"model\":\"canary\","

@@ -93,7 +93,8 @@ typedef struct clb_setting_t {
 typedef struct clb_trial_t {
     const clb_setting_t *env;    /**< ends with a NULL name; wins over all:
                                       the stub is the model, no login is used */
-    const char *path;            /**< of the model's API, below the stub's */
+    const char *path;            /**< of the model's API, with its query, below
+                                      the stub's */
     const char *answer;          /**< what the model says, as SSE */
 } clb_trial_t;
 

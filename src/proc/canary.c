@@ -21,16 +21,21 @@
 
 APLOG_USE_MODULE(clibridge);
 
-/* From the start of the program to its answer. */
-#define TEST_LIMIT apr_time_from_sec(60)
-
 #define LOOK_INTERVAL apr_time_from_sec(2)
+
+/* Tests at once of programs that nobody waits for. */
+#define TESTS_MAX 2
+
+/* How long after its turn a program may give away that it asks once more. */
+#define ECHO_TIME apr_time_from_msec(300)
 
 /* A test that runs. */
 struct clb_test_t {
     apr_pool_t *pool;
     clb_stub_t *stub;
     clb_chat_t *chat;
+    clb_process_t *process;
+    int over;                 /* the turn ended as it should */
 };
 
 int clb_canary_passed(const clb_pool_t *pool)
@@ -69,9 +74,7 @@ static void finish(clb_pool_t *pool)
     pool->canary = NULL;
 }
 
-/* A program that is replaced is another one: what runs of the old goes, and
- * the new one has its own chance and its own test. */
-static void look(clb_keeper_t *keeper, clb_pool_t *pool)
+void clb_canary_look(clb_keeper_t *keeper, clb_pool_t *pool)
 {
     struct stat file;
 
@@ -88,8 +91,27 @@ static void look(clb_keeper_t *keeper, clb_pool_t *pool)
     pool->edition++;
     pool->failures = 0;
     pool->next_start = 0;
-    if (pool->backend->driver->trial != NULL) {
+    if (pool->trust != CLB_TRUST_NONE) {
         pool->trust = CLB_TRUST_TESTING;
+    }
+}
+
+/* What runs of a program that was replaced goes, but for running turns. */
+static void let_go(clb_keeper_t *keeper)
+{
+    clb_process_t *p;
+
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        if (p->edition == p->home->edition
+            || (p->state > CLB_IDLE && p->state != CLB_PARKED)) {
+            continue;
+        }
+        if (p->canary) {
+            clb_canary_end(keeper, p, "");
+        }
+        else {
+            clb_process_end(p, 0);
+        }
     }
 }
 
@@ -113,7 +135,6 @@ static const char *const *variables(const clb_trial_t *trial, const char *url,
 static void begin(clb_keeper_t *keeper, clb_pool_t *pool)
 {
     const clb_trial_t *trial = pool->backend->driver->trial;
-    clb_process_t *process;
     clb_test_t *canary;
     apr_status_t rv;
     apr_pool_t *p;
@@ -129,35 +150,51 @@ static void begin(clb_keeper_t *keeper, clb_pool_t *pool)
         apr_pool_destroy(p);
         return;
     }
-    clb_stub_answer(canary->stub, "POST", trial->path, "text/event-stream",
+    clb_stub_answer(canary->stub, "POST", apr_pstrmemdup(p, trial->path,
+                        strcspn(trial->path, "?")), "text/event-stream",
                     trial->answer);
     pool->canary = canary;
     if (clb_warm_start(keeper, pool, 0, variables(trial,
-            clb_stub_url(canary->stub), p), &process) != APR_SUCCESS) {
+            clb_stub_url(canary->stub), p), &canary->process)
+        != APR_SUCCESS) {
         finish(pool);
     }
-    else {
-        process->deadline = apr_time_now() + TEST_LIMIT;
+}
+
+static int running(const clb_keeper_t *keeper)
+{
+    int i, n = 0;
+
+    for (i = 0; i < keeper->pools->nelts; i++) {
+        n += APR_ARRAY_IDX(keeper->pools, i, clb_pool_t).canary != NULL;
     }
+    return n;
+}
+
+static int due(const clb_keeper_t *keeper, const clb_pool_t *pool)
+{
+    return pool->trust == CLB_TRUST_TESTING && pool->canary == NULL
+        && !pool->blocked && pool->next_start <= apr_time_now()
+        && (clb_hold_unserved(keeper, pool) > 0
+            || (!keeper->draining && running(keeper) < TESTS_MAX));
 }
 
 void clb_canary_tend(clb_keeper_t *keeper)
 {
     apr_time_t now = apr_time_now();
-    int i, due = now >= keeper->next_look;
+    int i, looks = now >= keeper->next_look;
 
-    if (due) {
+    if (looks) {
         keeper->next_look = now + LOOK_INTERVAL;
     }
-    for (i = 0; i < keeper->pools->nelts && !keeper->draining; i++) {
+    for (i = 0; i < keeper->pools->nelts && looks; i++) {
+        clb_canary_look(keeper, &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t));
+    }
+    let_go(keeper);
+    for (i = 0; i < keeper->pools->nelts; i++) {
         clb_pool_t *pool = &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t);
 
-        if (due) {
-            look(keeper, pool);
-        }
-        if (pool->trust == CLB_TRUST_TESTING && pool->canary == NULL
-            && pool->backend->slots != 0 && !pool->blocked
-            && pool->next_start <= now) {
+        if (due(keeper, pool) && clb_warm_room(keeper, NULL)) {
             begin(keeper, pool);
         }
     }
@@ -194,19 +231,25 @@ void clb_canary_work(clb_keeper_t *keeper)
 
 /* How the request differs from what is known of every version of its CLI;
  * NULL if it is one's own. */
-static const char *compare(const char *driver, const clb_stub_request_t *req,
+static const char *compare(const clb_driver_t *driver,
+                           const clb_stub_request_t *req,
                            const char **version, apr_pool_t *pool)
 {
     const char *all = NULL, *why;
     const clb_canary_t *known;
     clb_json_t *body, *want;
 
-    if (clb_json_parse(&body, req->body, req->len, CLB_JSON_LENIENT, &why,
+    if (strcmp(req->path, driver->trial->path) != 0) {
+        return apr_psprintf(pool, "it asked for %.200s, and not for %s",
+                            req->path, driver->trial->path);
+    }
+    /* strict: of two members of one name, who knows which one counts */
+    if (clb_json_parse(&body, req->body, req->len, CLB_JSON_STRICT, &why,
                        pool) != APR_SUCCESS) {
         return apr_pstrcat(pool, "it sent no JSON: ", why, NULL);
     }
     for (known = clb_canaries; known->driver != NULL; known++) {
-        if (strcmp(known->driver, driver) != 0) {
+        if (strcmp(known->driver, driver->name) != 0) {
             continue;
         }
         if (clb_json_parse(&want, known->text, strlen(known->text),
@@ -218,7 +261,14 @@ static const char *compare(const char *driver, const clb_stub_request_t *req,
         all = apr_pstrcat(pool, all == NULL ? "" : all, all == NULL ? ""
                           : "; ", "unlike ", known->version, ", ", why, NULL);
     }
-    return all;
+    return all != NULL ? all : "nothing is known of any version";
+}
+
+/* Seeing whether somebody is there. */
+static int looks_only(const clb_stub_request_t *req)
+{
+    return strcmp(req->method, "HEAD") == 0 && req->len == 0
+        && (*req->path == '\0' || strcmp(req->path, "/") == 0);
 }
 
 /* The one request to the model; NULL if there was none, or more. */
@@ -234,7 +284,7 @@ static const clb_stub_request_t *request_of(const clb_test_t *canary,
         const clb_stub_request_t *req = &APR_ARRAY_IDX(all, i,
                                                        clb_stub_request_t);
 
-        if (strcmp(req->method, "POST") == 0) {
+        if (!looks_only(req)) {
             found = req;
             ++*count;
         }
@@ -261,36 +311,54 @@ static void distrust(clb_keeper_t *keeper, clb_pool_t *pool, const char *why)
     }
 }
 
-static void judge(clb_keeper_t *keeper, clb_process_t *process,
-                  const char *said)
+/* It may go better another time. */
+static void fail(clb_keeper_t *keeper, clb_pool_t *pool, const char *what,
+                 const char *said)
 {
-    clb_pool_t *pool = process->home;
+    const char *why = apr_psprintf(keeper->tmp, "%s did not %s in its test: "
+                                   "%s", pool->backend->name, what, said);
+
+    if (pool->backend->lenient) {
+        distrust(keeper, pool, why);
+    }
+    else {
+        clb_warm_fail(keeper, pool, CLB_CLI_FAILED, why);
+    }
+}
+
+static void judge(clb_keeper_t *keeper, clb_pool_t *pool, const char *said)
+{
     const char *why, *version = NULL;
     const clb_stub_request_t *req;
     int count;
 
+    if (pool->canary->over) {
+        said = "it ended its turn";
+    }
+    clb_stub_work(pool->canary->stub);      /* its last words */
     req = request_of(pool->canary, &count);
-    if (count == 0 && !pool->backend->lenient) {
-        clb_warm_fail(keeper, pool, CLB_CLI_FAILED, apr_psprintf(keeper->tmp,
-                      "%s did not ask its model in its test: %s",
-                      pool->backend->name, said));
+    if (count == 0) {
+        fail(keeper, pool, "ask its model", said);
     }
     else if (req == NULL) {
         distrust(keeper, pool, apr_psprintf(keeper->tmp, "it sent %d requests "
                  "to its model where one was due (%s)", count, said));
     }
-    else if ((why = compare(pool->backend->driver->name, req, &version,
+    else if ((why = compare(pool->backend->driver, req, &version,
                             keeper->tmp)) != NULL) {
         distrust(keeper, pool, why);
     }
+    else if (!pool->canary->over) {
+        fail(keeper, pool, "end its turn", said);
+    }
     else {
         pool->trust = CLB_TRUST_PASSED;
+        clb_warm_worked(keeper, pool);
         ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
                      "backend %s (%s): %s behaves as %s",
                      pool->backend->name, pool->account->name,
                      pool->backend->program, version);
     }
-    finish(pool);
 }
 
 void clb_canary_ask(clb_keeper_t *keeper, clb_process_t *process)
@@ -321,22 +389,37 @@ static const char *error_of(const clb_step_t *step)
 void clb_canary_hear(clb_keeper_t *keeper, clb_process_t *process,
                      apr_status_t rv, const clb_step_t *step)
 {
-    if (step != NULL && step->ready && process->chat == NULL) {
+    if (rv != APR_SUCCESS && rv != APR_EOF) {
+        clb_canary_end(keeper, process, "it sent an endless line");
+    }
+    else if (step == NULL) {
+        return;
+    }
+    else if (step->ready && process->chat == NULL) {
         clb_canary_ask(keeper, process);
     }
-    else if (step != NULL && step->fate != CLB_FATE_NONE) {
-        clb_canary_end(keeper, process, error_of(step));
+    else if (step->fate == CLB_FATE_PARK || step->fate == CLB_FATE_CLEAN) {
+        process->home->canary->over = 1;
+        process->deadline = apr_time_now() + ECHO_TIME;
     }
-    else if (rv != APR_SUCCESS && rv != APR_EOF) {
-        clb_canary_end(keeper, process, "it sent an endless line");
+    else if (step->fate != CLB_FATE_NONE) {
+        clb_canary_end(keeper, process, error_of(step));
     }
 }
 
 void clb_canary_end(clb_keeper_t *keeper, clb_process_t *process,
                     const char *said)
 {
-    if (process->home->canary != NULL && process->state != CLB_DYING) {
-        judge(keeper, process, said);
+    clb_pool_t *pool = process->home;
+
+    if (pool->canary == NULL || pool->canary->process != process) {
+        return;     /* it is over already */
     }
-    clb_process_end(process, 1);
+    /* the verdict would be on a program that is not there any more */
+    clb_canary_look(keeper, pool);
+    if (process->edition == pool->edition) {
+        judge(keeper, pool, said);
+    }
+    finish(pool);
+    clb_process_end(process, 0);
 }

@@ -249,7 +249,16 @@ void clb_hold_refuse(clb_keeper_t *keeper, const clb_pool_t *pool)
     clb_hold_t *hold, *next;
 
     APR_RING_FOREACH_SAFE(hold, next, &keeper->holds, clb_hold_t, link) {
-        if (hold->admitted && hold->process == NULL && hold->pool == pool) {
+        clb_pool_t *other;
+
+        if (!hold->admitted || hold->process != NULL || hold->pool != pool) {
+            continue;
+        }
+        other = clb_warm_choose(keeper, hold->backend);
+        if (other != pool && clb_warm_healthy(other)) {
+            hold->pool = other;
+        }
+        else {
             refuse(keeper, hold, pool->why_kind, pool->why, pool->blocked ? 0
                    : pool->next_start - apr_time_now());
         }

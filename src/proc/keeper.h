@@ -40,7 +40,7 @@ typedef struct clb_pool_t {
     clb_trust_e trust;
     struct stat file;            /**< the program's, as it was last seen */
     apr_uint32_t edition;        /**< how many different ones were seen */
-    clb_test_t *canary;        /**< the test that runs, or NULL */
+    clb_test_t *canary;          /**< the test that runs, or NULL */
     double demand;               /**< recent peak of turns at once */
     apr_time_t demand_at;
 } clb_pool_t;
@@ -152,13 +152,25 @@ void clb_warm_park(clb_keeper_t *keeper, clb_process_t *process);
 /** A process of @a pool did what it is for: the pool is healthy again. */
 void clb_warm_worked(clb_keeper_t *keeper, clb_pool_t *pool);
 
+/** 1 if one more process may be started. If not, one that can be spared, not
+ *  of the pool @a needy, is told to end. */
+int clb_warm_room(clb_keeper_t *keeper, const clb_pool_t *needy);
+
+/** 1 if nothing is known that keeps @a pool from serving. */
+int clb_warm_healthy(const clb_pool_t *pool);
+
 /** Write the counts into the shared table. */
 void clb_warm_publish(clb_keeper_t *keeper);
 
 /* --- canary.c --- */
 
-/** Look whether programs were replaced, and test those that are new. */
+/** Look whether programs were replaced, end what runs of the old ones, and
+ *  test those that are new. */
 void clb_canary_tend(clb_keeper_t *keeper);
+
+/** Look whether the program of @a pool was replaced: then the processes of the
+ *  old one have another edition than the pool. */
+void clb_canary_look(clb_keeper_t *keeper, clb_pool_t *pool);
 
 /** 1 if processes of @a pool may serve. */
 int clb_canary_passed(const clb_pool_t *pool);
@@ -193,7 +205,8 @@ void clb_hold_serve(clb_keeper_t *keeper);
 /** Admitted leases that wait for a process of @a pool, whichever. */
 int clb_hold_unserved(const clb_keeper_t *keeper, const clb_pool_t *pool);
 
-/** Refuse the leases that wait for a process of @a pool. */
+/** Refuse the leases that wait for a process of @a pool, where no other pool
+ *  can serve them. */
 void clb_hold_refuse(clb_keeper_t *keeper, const clb_pool_t *pool);
 
 /** A message or the end came on a lease socket. */

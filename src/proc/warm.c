@@ -109,10 +109,25 @@ void clb_warm_init(clb_keeper_t *keeper)
             pool->index = i;
             pool->home = home_of(keeper, backend, pool->account);
             pool->demand_at = apr_time_now();
+            pool->trust = backend->driver->trial == NULL
+                       || backend->slots == 0 ? CLB_TRUST_NONE
+                        : CLB_TRUST_TESTING;
             check_variables(pool);
         }
     }
     keeper->filling = 1;
+}
+
+/* Nothing of it is to be started. */
+static int useless(const clb_pool_t *pool)
+{
+    return pool->blocked || (pool->trust == CLB_TRUST_FAILED
+                             && !pool->backend->lenient);
+}
+
+int clb_warm_healthy(const clb_pool_t *pool)
+{
+    return !useless(pool) && pool->failures == 0;
 }
 
 clb_pool_t *clb_warm_choose(clb_keeper_t *keeper, int backend)
@@ -127,6 +142,7 @@ clb_pool_t *clb_warm_choose(clb_keeper_t *keeper, int backend)
             continue;
         }
         cost = (clb_warm_idle(keeper, pool) == NULL ? 1000 : 0)
+             + (useless(pool) ? 1000000 : 0)
              + (pool->failures > 0 ? 100000 : 0)
              + (clb_canary_passed(pool) ? 0 : 10000)
              + count(keeper, pool, CLB_LEASED, CLB_LEASED)
@@ -162,7 +178,8 @@ clb_process_t *clb_warm_idle(clb_keeper_t *keeper, const clb_pool_t *pool)
     clb_process_t *p, *best = NULL;
 
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
-        if (p->home == pool && p->state == CLB_IDLE && p->out >= 0
+        if (p->home == pool && p->edition == pool->edition
+            && p->state == CLB_IDLE && p->out >= 0
             && (best == NULL || p->since > best->since)) {
             best = p;
         }
@@ -170,19 +187,13 @@ clb_process_t *clb_warm_idle(clb_keeper_t *keeper, const clb_pool_t *pool)
     return best;
 }
 
-/* Nothing of it is to be started. */
-static int useless(const clb_pool_t *pool)
-{
-    return pool->blocked || (pool->trust == CLB_TRUST_FAILED
-                             && !pool->backend->lenient);
-}
-
 /* How many idle processes the pool should have. */
 static int target(clb_keeper_t *keeper, clb_pool_t *pool)
 {
     const clb_warm_t *warm = &pool->backend->warm;
 
-    if (keeper->draining || useless(pool) || pool->backend->slots == 0) {
+    if (keeper->draining || pool->blocked || !clb_canary_passed(pool)
+        || pool->backend->slots == 0) {
         return 0;
     }
     switch (warm->mode) {
@@ -280,6 +291,10 @@ void clb_warm_ready(clb_keeper_t *keeper, clb_process_t *process)
     if (process->canary) {
         clb_canary_ask(keeper, process);
         return;
+    }
+    clb_canary_look(keeper, pool);
+    if (process->edition != pool->edition) {
+        return;     /* nobody knows which of the two programs it runs */
     }
     clb_process_enter(process, CLB_IDLE, 0);
     if (pool->backend->driver->traits(pool->backend) & CLB_PROBE) {
@@ -441,6 +456,15 @@ static int full(const clb_keeper_t *keeper)
     return all >= keeper->global->processes || (keeper->tight && all > 0);
 }
 
+int clb_warm_room(clb_keeper_t *keeper, const clb_pool_t *needy)
+{
+    if (!full(keeper)) {
+        return 1;
+    }
+    make_room(keeper, needy);
+    return 0;
+}
+
 /* Start what leases wait for. */
 static void start_needed(clb_keeper_t *keeper, clb_pool_t *pool)
 {
@@ -458,11 +482,10 @@ static void start_needed(clb_keeper_t *keeper, clb_pool_t *pool)
         }
         return;
     }
-    while (need-- > 0) {
-        if (full(keeper)) {
-            make_room(keeper, pool);
-            return;
-        }
+    if (!clb_canary_passed(pool)) {
+        return;     /* its test comes first */
+    }
+    while (need-- > 0 && clb_warm_room(keeper, pool)) {
         if (kind_of(clb_warm_start(keeper, pool, 0, NULL, &process))
             == CLB_OVERLOADED) {
             make_room(keeper, pool);
@@ -514,7 +537,7 @@ static void retire(clb_keeper_t *keeper, clb_pool_t *pool)
         if (p->home != pool || p->state != CLB_IDLE) {
             continue;
         }
-        if (keeper->draining || p->edition != pool->edition
+        if (keeper->draining
             || (surplus > 0 && now - p->since > leisure(pool->backend))
             || now - p->born > pool->backend->warm.refresh) {
             ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, keeper->server,

@@ -125,7 +125,8 @@ subtest 'modes' => sub {
         health_is $s, $mode, idle => $idle{$mode}, starting => 0,
             starts => $idle{$mode}, name => "$mode: $idle{$mode} at the start";
     }
-    is $s->marked, 7, 'so many processes there are';
+    ok $s->wait_for(sub { $s->marked == 7 }, 'the end of the test'),
+        'so many processes there are';
     for my $mode (sort keys %idle) {
         answers $s, $mode, "$mode: a turn";
         health_is $s, $mode, idle => $idle{$mode}, leased => 0,
