@@ -12,18 +12,20 @@
 
 /* --- excerpts ------------------------------------------------------------ */
 
+/* In ASCII: httpd's error log escapes the rest. */
+#define DOTS "..."
+
 /* The beginning of @a text, which is valid UTF-8. */
 static const char *cut(const char *text, apr_pool_t *pool)
 {
-    static const char dots[] = "\xe2\x80\xa6";
     apr_size_t len = strlen(text);
 
     if (len <= CLB_EXCERPT) {
         return text;
     }
-    len = CLB_EXCERPT - strlen(dots);
+    len = CLB_EXCERPT - strlen(DOTS);
     return apr_pstrcat(pool, apr_pstrndup(pool, text,
-                       len - clb_utf8_tail(text, len)), dots, NULL);
+                       len - clb_utf8_tail(text, len)), DOTS, NULL);
 }
 
 static const char *excerpt(const clb_json_t *json, apr_pool_t *pool)
@@ -37,7 +39,7 @@ static const char *rest(const char *string, const char *at, apr_pool_t *pool)
     while (at > string && ((unsigned char)*at & 0xc0) == 0x80) {
         at--;
     }
-    return cut(apr_pstrcat(pool, at > string ? "\xe2\x80\xa6" : "",
+    return cut(apr_pstrcat(pool, at > string ? DOTS : "",
                            excerpt(clb_json_pack(pool, "s", at), pool), NULL),
                pool);
 }

@@ -86,13 +86,13 @@ static const struct {
     /* strings */
     { "\"abc\"", "\"abc\"", NULL },
     { "\"abc\"", "\"abd\"",
-      "(top): \xe2\x80\xa6\"d\" is not expected, but \xe2\x80\xa6\"c\"" },
+      "(top): ...\"d\" is not expected, but ...\"c\"" },
     { "\"abc\"", "\"ab\"",
-      "(top): \xe2\x80\xa6\"\" is not expected, but \xe2\x80\xa6\"c\"" },
+      "(top): ...\"\" is not expected, but ...\"c\"" },
     { "\"ab\"", "\"abc\"",
-      "(top): \xe2\x80\xa6\"c\" is not expected, but \xe2\x80\xa6\"\"" },
-    { "\"x\xc3\xbc\"", "\"x\xc3\xb6\"", "(top): \xe2\x80\xa6\"\xc3\xb6\" is "
-      "not expected, but \xe2\x80\xa6\"\xc3\xbc\"" },
+      "(top): ...\"c\" is not expected, but ...\"\"" },
+    { "\"x\xc3\xbc\"", "\"x\xc3\xb6\"", "(top): ...\"\xc3\xb6\" is "
+      "not expected, but ...\"\xc3\xbc\"" },
     { "\"{{x}} {{ }} {\"", "\"{{x}} {{ }} {\"", NULL },
     { "\"a\"", "\"{{*}}\"", "(top): \"{{*}}\" is not expected, but \"a\"" },
 
@@ -103,8 +103,8 @@ static const struct {
       "(top): \"a\\nb\" is not expected, but \"{{*}}\"" },
     { "\"a{{*}}z\"", "\"az\"", NULL },
     { "\"a{{*}}z\"", "\"azzz\"", NULL },
-    { "\"a{{*}}zz\"", "\"az\"", "(top): \xe2\x80\xa6\"z\" is not expected, "
-      "but \xe2\x80\xa6\"{{*}}zz\"" },
+    { "\"a{{*}}zz\"", "\"az\"", "(top): ...\"z\" is not expected, "
+      "but ...\"{{*}}zz\"" },
     { "\"{{*}}\\nb\"", "\"a a\\nb\"", NULL },
     { "\"{{*}}\\nb\"", "\"a\\na\\nb\"", "(top): \"a\\na\\nb\" is not expected,"
       " but \"{{*}}\\nb\"" },
@@ -118,14 +118,14 @@ static const struct {
     { "\"{\\\"d\\\":\\\"{{id}}\\\"}\"", "\"{\\\"d\\\":\\\"0-f\\\"}\"", NULL },
     { "\"{\\\"d\\\":\\\"{{id}}\\\"}\"",
       "\"{\\\"d\\\":\\\"0\\\",\\\"e\\\":\\\"me@x\\\"}\"",
-      "(top): \xe2\x80\xa6\"0\\\",\\\"e\\\":\\\"me@x\\\"}\" is not expected, "
-      "but \xe2\x80\xa6\"{{id}}\\\"}\"" },
+      "(top): ...\"0\\\",\\\"e\\\":\\\"me@x\\\"}\" is not expected, "
+      "but ...\"{{id}}\\\"}\"" },
     { "\"on {{id}} at {{*}}.\"", "\"on 2026-11-21 at a. b.\"", NULL },
     { "\"{{id}}{{*}}\"", "\"ab c\"", NULL },
 
     /* the shortest run and no second try: rather refused than taken */
-    { "\"{{*}}: {{id}}.\"", "\"a: b: c.\"", "(top): \xe2\x80\xa6\"b: c.\" is "
-      "not expected, but \xe2\x80\xa6\"{{id}}.\"" },
+    { "\"{{*}}: {{id}}.\"", "\"a: b: c.\"", "(top): ...\"b: c.\" is "
+      "not expected, but ...\"{{id}}.\"" },
 };
 
 static void table(void)

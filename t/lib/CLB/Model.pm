@@ -21,8 +21,9 @@ package CLB::Model;
 #   my $m = CLB::Model->canned(status => 400, body => $json,
 #                              headers => { 'retry-after' => 3 });
 #
-# config() takes program, name (of the section), models, key (undef = no
-# credentials at all), url and more (text of further directives).
+# config() takes program (a pinned one, or a path), name (of the section),
+# models, key (undef = no credentials at all), url and more (text of further
+# directives).
 #
 # system_of($body), turns_of($body): the client's part of a request, without
 # what the CLI adds itself, so that tests can compare exactly:
@@ -126,10 +127,11 @@ sub url { "http://127.0.0.1:$_[0]{port}" }
 sub config {
     my ($self, %o) = @_;
     my $key = exists $o{key} ? $o{key} : 'sk-ant-test';
+    my $program = $o{program} || 'claude';
     return join '', map { "$_\n" }
         '<CLIBridgeBackend ' . ($o{name} || 'claude') . '>',
         'CLIBridgeDriver claude',
-        'CLIBridgeProgram ' . cli($o{program} || 'claude'),
+        'CLIBridgeProgram ' . ($program =~ m{^/} ? $program : cli($program)),
         'CLIBridgeModels ' . ($o{models} || 'claude-*'),
         'CLIBridgeEnv ANTHROPIC_BASE_URL ' . ($o{url} || $self->url),
         defined $key ? "CLIBridgeEnv ANTHROPIC_API_KEY $key" : (),
