@@ -116,7 +116,7 @@ const char *clb_chat_ignored(const clb_chat_t *chat, unsigned honoured)
     return names;
 }
 
-/* What of @a from a model is to see. */
+/* Add what a model is to see of @a from. */
 static void add_parts(clb_message_t *message, const clb_message_t *from)
 {
     int i;
@@ -267,21 +267,32 @@ const char *clb_chat_need_names(unsigned needs, apr_pool_t *pool)
     return list;
 }
 
-/* The part of @a kind in @a message with the id @a id, or NULL. */
-static const clb_part_t *part_of(const clb_message_t *message, clb_part_e kind,
-                                 const char *id)
+const char *clb_chat_need_field(const clb_chat_t *chat, unsigned needs)
 {
-    int i;
+    if (needs & CLB_NEED_TOOLS && chat->tools->nelts > 0) {
+        return chat->functions ? "functions" : "tools";
+    }
+    return needs & ~(CLB_NEED_JSON | CLB_NEED_SCHEMA) ? "messages"
+                                                      : "response_format";
+}
+
+int clb_chat_find(const clb_message_t *message, clb_part_e kind,
+                  const char *id)
+{
+    int i, n = 0;
 
     for (i = 0; i < message->parts->nelts; i++) {
         const clb_part_t *part = &APR_ARRAY_IDX(message->parts, i,
                                                 clb_part_t);
 
-        if (part->kind == kind && strcmp(part->id, id) == 0) {
-            return part;
+        if (part->kind == kind) {
+            if (strcmp(part->id, id) == 0) {
+                return n;
+            }
+            n++;
         }
     }
-    return NULL;
+    return -1;
 }
 
 /* 1 if one of the messages from @a i on, which all must have results, has one
@@ -292,7 +303,7 @@ static int answered(const clb_chat_t *chat, int i, const char *id)
         const clb_message_t *message = &APR_ARRAY_IDX(chat->messages, i,
                                                       clb_message_t);
 
-        if (part_of(message, CLB_PART_RESULT, id) != NULL) {
+        if (clb_chat_find(message, CLB_PART_RESULT, id) >= 0) {
             return 1;
         }
         if (message->parts->nelts == 0

@@ -151,9 +151,17 @@ unsigned clb_chat_needs(const clb_chat_t *chat);
 /** What a client would call the CLB_NEED bits, e.g. "tools, images". */
 const char *clb_chat_need_names(unsigned needs, apr_pool_t *pool);
 
+/** The request's field that the first of the CLB_NEED bits is due to. */
+const char *clb_chat_need_field(const clb_chat_t *chat, unsigned needs);
+
 /** The id of a call that no result follows before the next message, NULL when
  *  there is none: vendors' APIs refuse such a history. */
 const char *clb_chat_unanswered(const clb_chat_t *chat);
+
+/** Which of the parts of @a kind in @a message, from 0, has the id @a id; -1 if
+ *  none has. */
+int clb_chat_find(const clb_message_t *message, clb_part_e kind,
+                  const char *id);
 
 /** 1 if a message of @a chat has a part of @a kind. */
 int clb_chat_has(const clb_chat_t *chat, clb_part_e kind);

@@ -89,8 +89,9 @@ static apr_status_t check_needs(job_t *job)
                    & ~backend->driver->can(backend);
 
     return lacks == 0 ? APR_SUCCESS
-         : clb_error_set(&job->error, job->r->pool, CLB_UNSUPPORTED, NULL,
-                         "the backend '%s' cannot do: %s", backend->name,
+         : clb_error_set(&job->error, job->r->pool, CLB_UNSUPPORTED,
+                         clb_chat_need_field(job->chat, lacks), "the backend "
+                         "'%s' cannot do: %s", backend->name,
                          clb_chat_need_names(lacks, job->r->pool));
 }
 

@@ -388,6 +388,36 @@ static void building(void)
     ok(1, "values end with their pool (the leak checkers see)");
 }
 
+/* The one form of equal values. */
+static void canonical(void)
+{
+    static const struct {
+        const char *text;
+        const char *want;
+    } cases[] = {
+        { "{\"b\":1,\"a\":{\"d\":2,\"c\":3}}",
+          "{\"a\":{\"c\":3,\"d\":2},\"b\":1}" },
+        { "[3, 1,\n2]", "[3,1,2]" },
+        { "{\"a\":[1.0,{\"b\":-2.0}],\"c\":1e3,\"d\":0.0}",
+          "{\"a\":[1,{\"b\":-2}],\"c\":1000,\"d\":0}" },
+        { "[0.7,2.5e-1,1e300,123456789012345678]",
+          "[0.7,0.25,1e300,123456789012345678]" },
+        { "[true,false,null,\"1.0\",\"\\u00e9\"]",
+          "[true,false,null,\"1.0\",\"\xc3\xa9\"]" },
+        { "{}", "{}" }, { "[]", "[]" }, { "\"x\"", "\"x\"" },
+    };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        clb_json_t *json = parse(cases[i].text, CLB_JSON_STRICT);
+        const char *before = clb_json_text(pool, json);
+
+        is_str(clb_json_canonical(pool, json), cases[i].want, "%s",
+               cases[i].want);
+        is_str(clb_json_text(pool, json), before, "the value stays");
+    }
+}
+
 static void position(void)
 {
     clb_buf_t buf;
@@ -414,6 +444,7 @@ int main(void)
     locales();
     reading();
     building();
+    canonical();
     position();
     return tap_done();
 }
