@@ -7,28 +7,44 @@
 #include "text.h"
 
 #include <apr_base64.h>
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
 
-static const char *const images[] = {
-    "image/png", "image/jpeg", "image/gif", "image/webp", NULL
+/* What each kind of image begins with; WebP's is in a RIFF container. */
+static const struct {
+    const char *media;
+    const char *magic;
+    apr_size_t at;
+} images[] = {
+    { "image/png", "\x89PNG\r\n\x1a\n", 0 },
+    { "image/jpeg", "\xff\xd8\xff", 0 },
+    { "image/gif", "GIF8", 0 },
+    { "image/webp", "WEBP", 8 },
 };
+
+#define IMAGES (sizeof(images) / sizeof(*images))
+#define HEAD 12
 
 #define NEED_IMAGE "a PNG, JPEG, GIF or WebP image as a data: URL"
 #define NEED_DOCUMENT "a PDF or a text as a data: URL"
 #define NEED_BASE64 "base64 of at most 30 MB"
 
-static const char *known_image(const char *media)
+/* What @a data is an image of, NULL if it is none: the CLIs replace what they
+ * cannot read by a remark to the model, and correct a wrong type. */
+static const char *image_type(const char *data, apr_pool_t *pool)
 {
-    int i;
+    char *head = apr_pcalloc(pool, HEAD + 4);
+    apr_size_t i;
 
-    if (strcasecmp(media, "image/jpg") == 0) {
-        return images[1];
+    apr_base64_decode_binary((unsigned char *)head,
+                             apr_pstrndup(pool, data, HEAD / 3 * 4));
+    for (i = 0; i < IMAGES; i++) {
+        if (memcmp(head + images[i].at, images[i].magic,
+                   strlen(images[i].magic)) == 0) {
+            return images[i].media;
+        }
     }
-    for (i = 0; images[i] != NULL && strcasecmp(images[i], media) != 0; i++) {
-    }
-    return images[i];
+    return NULL;
 }
 
 static int is_base64(const char *data)
@@ -79,7 +95,8 @@ const char *clb_media_take(clb_part_t *part, const char *media,
     if (part->kind == CLB_PART_DOCUMENT) {
         return take_document(part, media, data, pool);
     }
-    part->media = known_image(media);
+    part->media = strncasecmp(media, "image/", 6) != 0 ? NULL
+                : image_type(data, pool);
     part->data = data;
     return part->media == NULL ? NEED_IMAGE : NULL;
 }

@@ -10,8 +10,8 @@
 
 /**
  * Take an image or a document: fill @a part, whose kind is set, from base64.
- * Images are PNG, JPEG, GIF and WebP; documents are PDF and UTF-8 text, which
- * is decoded.
+ * Images are PNG, JPEG, GIF and WebP, told by how they begin; documents are PDF
+ * and UTF-8 text, which is decoded.
  * @param media e.g. "image/png", any case
  * @param data base64 without blanks; it is not copied
  * @return NULL, or what it must be ("a PNG, ..."), to stand after "must be"
