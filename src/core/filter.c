@@ -16,8 +16,8 @@ struct clb_filter_t {
     clb_buf_t held;
     int one_call;
     int calls;
-    int json;                    /* the answer must be */
-    clb_buf_t answer;            /* then, all of its text */
+    clb_format_e format;         /* what the answer must be */
+    clb_buf_t answer;            /* all of its text, unless that is TEXT */
     int over;
 };
 
@@ -38,7 +38,7 @@ clb_filter_t *clb_filter_create(apr_pool_t *pool,
 void clb_filter_form(clb_filter_t *filter, const clb_chat_t *chat)
 {
     filter->one_call = chat->one_call;
-    filter->json = chat->format != CLB_FORMAT_TEXT;
+    filter->format = chat->format;
 }
 
 static apr_status_t pass(clb_filter_t *filter, const clb_event_t *event)
@@ -177,16 +177,20 @@ static apr_status_t call(clb_filter_t *filter, const clb_event_t *event)
     return rv == APR_SUCCESS ? pass(filter, event) : rv;
 }
 
-/* An answer that ended by itself must be what was asked for. */
+/* An answer that ended by itself must be what was asked for; whether it
+ * follows a schema is the vendor's business. */
 static int malformed(const clb_filter_t *filter, clb_stop_e stop)
 {
     clb_json_t *json;
     const char *why;
 
-    return filter->json && stop == CLB_STOP_END
-        && (clb_json_parse(&json, filter->answer.data, filter->answer.len,
-                           CLB_JSON_LENIENT, &why, filter->answer.pool)
-            != APR_SUCCESS || !clb_json_is_object(json));
+    if (filter->format == CLB_FORMAT_TEXT || stop != CLB_STOP_END) {
+        return 0;
+    }
+    return clb_json_parse(&json, filter->answer.data, filter->answer.len,
+                          CLB_JSON_LENIENT, &why, filter->answer.pool)
+           != APR_SUCCESS
+        || (filter->format == CLB_FORMAT_JSON && !clb_json_is_object(json));
 }
 
 static apr_status_t stop(clb_filter_t *filter, const clb_event_t *event)
@@ -196,8 +200,8 @@ static apr_status_t stop(clb_filter_t *filter, const clb_event_t *event)
 
     if (rv == APR_SUCCESS && malformed(filter, event->u.stop)) {
         error.u.error.kind = CLB_UPSTREAM;
-        error.u.error.message = "the model's answer is not the JSON object "
-                                "that response_format asks for";
+        error.u.error.message = "the model's answer is not the JSON that "
+                                "response_format asks for";
         return finish(filter, &error);
     }
     return rv == APR_SUCCESS ? pass(filter, event) : rv;
@@ -221,7 +225,7 @@ apr_status_t clb_filter_event(clb_filter_t *filter, const clb_event_t *event)
         if (event->kind != CLB_EV_TEXT) {
             return pass(filter, event);
         }
-        if (filter->json) {
+        if (filter->format != CLB_FORMAT_TEXT) {
             clb_buf_add(&filter->answer, event->u.text.data,
                         event->u.text.len);
         }

@@ -26,7 +26,8 @@ static apr_status_t see(void *baton, const clb_event_t *event)
 {
     static const char *const words[] = {
         [CLB_EV_START] = "{start}", [CLB_EV_USAGE] = "{usage}",
-        [CLB_EV_NOTE] = "{note}"
+        [CLB_EV_NOTE] = "{note}", [CLB_EV_CALL] = "{call}",
+        [CLB_EV_ARGUMENTS] = "{arguments}"
     };
     seen_t *seen = baton;
 
@@ -353,6 +354,108 @@ static void sink_says(void)
            "also when held text is flushed");
 }
 
+/* --- the form of an answer --- */
+
+static clb_filter_t *formed(seen_t *seen, const char *const *stop,
+                            clb_format_e format, int one_call)
+{
+    clb_filter_t *filter = filter_new(pool, seen, list(pool, stop), NO_CAP);
+    clb_chat_t *chat = clb_chat_create(pool);
+
+    chat->format = format;
+    chat->one_call = one_call;
+    clb_filter_form(filter, chat);
+    return filter;
+}
+
+static void calls(void)
+{
+    seen_t seen;
+    clb_filter_t *filter = formed(&seen, NULL, CLB_FORMAT_TEXT, 0);
+
+    give_word(filter, CLB_EV_CALL);
+    give(filter, CLB_EV_ARGUMENTS, "{}", 2);
+    give_word(filter, CLB_EV_CALL);
+    is_int(give_word(filter, CLB_EV_STOP), APR_SUCCESS, "several calls");
+    is_str(seen.all.data, "{call}{arguments}{call}{stop 0}", "are passed on");
+
+    filter = formed(&seen, NULL, CLB_FORMAT_TEXT, 1);
+    give_text(filter, "so");
+    is_int(give_word(filter, CLB_EV_CALL), APR_SUCCESS, "one that is allowed");
+    give(filter, CLB_EV_ARGUMENTS, "{}", 2);
+    is_int(give_word(filter, CLB_EV_CALL), APR_EOF, "and one that is not");
+    is_int(give(filter, CLB_EV_ARGUMENTS, "{}", 2), APR_EOF, "ends the turn");
+    is_str(seen.all.data, apr_psprintf(pool, "so{call}{arguments}{stop %d}",
+                                       CLB_STOP_CALLS), "as calls end it");
+
+    filter = formed(&seen, LIST("END"), CLB_FORMAT_TEXT, 0);
+    give_text(filter, "x EN");
+    give_word(filter, CLB_EV_CALL);
+    give(filter, CLB_EV_ARGUMENTS, "D", 1);
+    is_str(seen.all.data, "x EN{call}{arguments}",
+           "text held back comes before a call, whose arguments are no text");
+
+    filter = filter_new(pool, &seen, list(pool, NULL), 5);
+    give_word(filter, CLB_EV_CALL);
+    give(filter, CLB_EV_ARGUMENTS, "123", 3);
+    is_int(give(filter, CLB_EV_ARGUMENTS, "456", 3), APR_EOF,
+           "arguments count");
+    is_str(seen.all.data, "{call}{arguments}{cli_failed}",
+           "for what an answer may have");
+}
+
+/* What becomes of a whole answer in these pieces. */
+static const char *answer(clb_format_e format, clb_stop_e reason,
+                          const char *const *pieces)
+{
+    seen_t seen;
+    clb_filter_t *filter = formed(&seen, NULL, format, 0);
+    clb_event_t stop = { .kind = CLB_EV_STOP };
+
+    for (; *pieces != NULL; pieces++) {
+        give_text(filter, *pieces);
+    }
+    stop.u.stop = reason;
+    clb_filter_event(filter, &stop);
+    return seen.all.data;
+}
+
+static void forms(void)
+{
+    static const char *const wrong[] = {
+        "", "no", "{", "{} x", "```json\n{}\n```", "{\"a\":}",
+    };
+    apr_size_t i;
+
+    is_str(answer(CLB_FORMAT_JSON, CLB_STOP_END,
+                  LIST("{\"a\"", ": [1]", "}\n")),
+           "{\"a\": [1]}\n{stop 0}", "an object");
+    is_str(answer(CLB_FORMAT_JSON, CLB_STOP_END, LIST("[1]")),
+           "[1]{upstream_error}", "a list is none");
+    is_str(answer(CLB_FORMAT_SCHEMA, CLB_STOP_END, LIST("[1]")),
+           "[1]{stop 0}", "but may be what a schema asks for");
+    is_str(answer(CLB_FORMAT_TEXT, CLB_STOP_END, LIST("no")), "no{stop 0}",
+           "a text is a text");
+    for (i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        const char *const pieces[] = { wrong[i], NULL };
+
+        is_str(answer(CLB_FORMAT_JSON, CLB_STOP_END, *wrong[i] == '\0'
+                      ? pieces + 1 : pieces),
+               apr_pstrcat(pool, wrong[i], "{upstream_error}", NULL),
+               "no JSON object: %d", (int)i);
+        is_str(answer(CLB_FORMAT_SCHEMA, CLB_STOP_END, *wrong[i] == '\0'
+                      ? pieces + 1 : pieces),
+               apr_pstrcat(pool, wrong[i], "{upstream_error}", NULL),
+               "nor by a schema");
+    }
+    is_str(answer(CLB_FORMAT_JSON, CLB_STOP_LENGTH, LIST("{\"a")),
+           "{\"a{stop 1}", "an answer that was cut off says so itself");
+    is_str(answer(CLB_FORMAT_JSON, CLB_STOP_FILTER, LIST("No.")),
+           "No.{stop 3}", "and so does a refusal");
+    is_str(answer(CLB_FORMAT_JSON, CLB_STOP_CALLS, LIST("I call")),
+           "I call{stop 4}", "calls are no answer yet");
+}
+
 int main(void)
 {
     apr_initialize();
@@ -364,5 +467,7 @@ int main(void)
     ends();
     cap();
     sink_says();
+    calls();
+    forms();
     return tap_done();
 }
