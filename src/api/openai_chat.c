@@ -64,19 +64,17 @@ static void begin(clb_reply_t *reply)
 /* The arguments of a call, in pieces. */
 static void arguments(clb_reply_t *reply, const char *text, apr_size_t len)
 {
-    const clb_call_t *call = clb_reply_call(reply);
-    const char *lead = apr_psprintf(reply->pool, "\"delta\":{\"tool_calls\":"
-        "[{\"index\":%d,\"%s\":{\"%s\":", reply->calls->nelts - 1,
-        call->custom ? "custom" : "function",
-        call->custom ? "input" : "arguments");
+    char lead[80];
 
     if (reply->chat->functions) {
         clb_openai_chunk(reply, "\"delta\":{\"function_call\":{\"arguments\":",
                          text, len, "}}", NULL);
+        return;
     }
-    else {
-        clb_openai_chunk(reply, lead, text, len, "}}]}", NULL);
-    }
+    apr_snprintf(lead, sizeof(lead), "\"delta\":{\"tool_calls\":[{\"index\":%d,"
+                 "%s", reply->calls->nelts - 1, clb_reply_call(reply)->custom
+                 ? "\"custom\":{\"input\":" : "\"function\":{\"arguments\":");
+    clb_openai_chunk(reply, lead, text, len, "}}]}", NULL);
 }
 
 /* What can only be said at the end of a call: that it has no arguments, and

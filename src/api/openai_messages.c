@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define MESSAGES_MAX 20000
+#define CALLS_MAX 512
 
 /* Where in the request we are, for the `param` of an error. */
 typedef struct place_t {
@@ -191,6 +192,23 @@ static apr_status_t take_content(place_t *at, clb_message_t *message,
     return APR_SUCCESS;
 }
 
+/* Arguments as a JSON object: they should be one in a string; some clients
+ * send the object itself. */
+static const char *arguments(const clb_json_t *value, apr_pool_t *pool)
+{
+    return clb_json_is_object(value) ? clb_json_text(pool, value)
+         : clb_chat_arguments(clb_json_string(value), pool);
+}
+
+/* The text that a custom tool was called with, as its one argument. */
+static const char *input(const clb_json_t *custom, apr_pool_t *pool)
+{
+    const char *text = clb_json_get_string(custom, "input");
+
+    return clb_json_text(pool, clb_json_pack(pool, "{s:s}", "input",
+                                             text == NULL ? "" : text));
+}
+
 static apr_status_t take_call(const place_t *at, clb_message_t *message,
                               const clb_json_t *call, apr_size_t i)
 {
@@ -202,18 +220,18 @@ static apr_status_t take_call(const place_t *at, clb_message_t *message,
                            : function != NULL ? function : call;
     const char *id = clb_json_get_string(call, "id");
     const char *name = clb_json_get_string(what, "name");
-    const char *input = clb_json_get_string(custom, "input");
     clb_part_t *part;
 
     if (id == NULL || *id == '\0' || name == NULL || *name == '\0') {
         return bad(at, CLB_BAD_REQUEST, path, "must have an id and the name "
                    "of a function");
     }
+    if (clb_chat_find(message, CLB_PART_CALL, id) >= 0) {
+        return bad(at, CLB_BAD_REQUEST, path, "has the id of another call");
+    }
     part = clb_chat_part(message, CLB_PART_CALL, custom != NULL
-        ? clb_json_text(at->chat->pool, clb_json_pack(at->chat->pool, "{s:s}",
-              "input", input == NULL ? "" : input))
-        : clb_chat_arguments(clb_json_get_string(what, "arguments"),
-                             at->chat->pool));
+        ? input(custom, at->chat->pool)
+        : arguments(clb_json_get(what, "arguments"), at->chat->pool));
     part->id = id;
     part->name = name;
     return APR_SUCCESS;
@@ -231,8 +249,8 @@ static apr_status_t take_function_call(const place_t *at,
     if (name == NULL || *name == '\0') {
         return bad(at, CLB_BAD_REQUEST, ".function_call", "must have a name");
     }
-    part = clb_chat_part(message, CLB_PART_CALL, clb_chat_arguments(
-        clb_json_get_string(call, "arguments"), at->chat->pool));
+    part = clb_chat_part(message, CLB_PART_CALL, arguments(
+        clb_json_get(call, "arguments"), at->chat->pool));
     part->id = part->name = name;
     return APR_SUCCESS;
 }
@@ -249,6 +267,10 @@ static apr_status_t take_assistant(place_t *at, const clb_json_t *json)
     if (reasoning != NULL) {
         clb_chat_part(message, CLB_PART_REASONING, reasoning);
     }
+    if (clb_json_size(calls) > CALLS_MAX) {
+        return bad(at, CLB_BAD_REQUEST, ".tool_calls", "must be at most 512 "
+                   "calls");
+    }
     rv = take_content(at, message, clb_json_get(json, "content"));
     for (i = 0; i < clb_json_size(calls) && rv == APR_SUCCESS; i++) {
         rv = take_call(at, message, clb_json_at(calls, i), i);
@@ -257,8 +279,9 @@ static apr_status_t take_assistant(place_t *at, const clb_json_t *json)
          ? take_function_call(at, message, call) : rv;
 }
 
-/* The calls of the assistant message before, past other results. */
-static const clb_message_t *calls_before(const clb_chat_t *chat)
+/* 1 if @a id is of a call in the assistant message before that has no result
+ * yet. Between them are only other results. */
+static int expected(const clb_chat_t *chat, const char *id)
 {
     int i;
 
@@ -267,27 +290,13 @@ static const clb_message_t *calls_before(const clb_chat_t *chat)
                                                       clb_message_t);
 
         if (message->role == CLB_ROLE_ASSISTANT) {
-            return message;
+            return clb_chat_find(message, CLB_PART_CALL, id) >= 0;
         }
         if (message->parts->nelts != 1
             || APR_ARRAY_IDX(message->parts, 0, clb_part_t).kind
-               != CLB_PART_RESULT) {
-            return NULL;
-        }
-    }
-    return NULL;
-}
-
-static int calls(const clb_message_t *message, const char *id)
-{
-    int i;
-
-    for (i = 0; message != NULL && i < message->parts->nelts; i++) {
-        const clb_part_t *part = &APR_ARRAY_IDX(message->parts, i,
-                                                clb_part_t);
-
-        if (part->kind == CLB_PART_CALL && strcmp(part->id, id) == 0) {
-            return 1;
+               != CLB_PART_RESULT
+            || clb_chat_find(message, CLB_PART_RESULT, id) >= 0) {
+            return 0;
         }
     }
     return 0;
@@ -302,10 +311,10 @@ static apr_status_t take_result(place_t *at, const clb_json_t *json,
     clb_part_t *part;
     apr_status_t rv;
 
-    if (id == NULL || !calls(calls_before(at->chat), id)) {
+    if (id == NULL || !expected(at->chat, id)) {
         return bad(at, CLB_BAD_REQUEST, apr_pstrcat(at->chat->pool, ".", key,
                    NULL), "must be that of a call in the assistant message "
-                   "before");
+                   "before, which has no other result");
     }
     rv = take_content(at, &content, clb_json_get(json, "content"));
     part = clb_chat_part(clb_chat_message(at->chat, CLB_ROLE_USER),
@@ -366,6 +375,6 @@ apr_status_t clb_openai_messages(clb_chat_t *chat, const clb_json_t *body,
     unanswered = clb_chat_unanswered(chat);
     return unanswered == NULL ? APR_SUCCESS
          : clb_error_set(error, chat->pool, CLB_BAD_REQUEST, "messages",
-                         "the tool call '%s' must be followed by its result, "
-                         "before any other message", unanswered);
+                         "messages: the tool call '%s' must be followed by its "
+                         "result, before any other message", unanswered);
 }

@@ -33,12 +33,38 @@ static const clb_json_t *definition(const clb_json_t *tool, const char *type)
     return clb_json_is_object(below) ? below : tool;
 }
 
+/* What no vendor takes as the schema of arguments is refused here, where the
+ * tool can be named: a CLI that gets one may offer its model no tool at all. */
+static const char *wrong_schema(const clb_json_t *schema)
+{
+    const clb_json_t *type = clb_json_get(schema, "type");
+    const clb_json_t *properties = clb_json_get(schema, "properties");
+    const clb_json_t *required = clb_json_get(schema, "required");
+    const char *name = clb_json_string(clb_json_is_array(type)
+                                       ? clb_json_at(type, 0) : type);
+
+    if (schema != NULL && !clb_json_is_object(schema)) {
+        return "must have an object as its parameters";
+    }
+    if (type != NULL && (name == NULL || strcmp(name, "object") != 0)) {
+        return "must have parameters of type object";
+    }
+    /* PHP writes an empty object as an array */
+    if (properties != NULL && !clb_json_is_object(properties)
+        && !(clb_json_is_array(properties) && clb_json_size(properties) == 0)) {
+        return "must have an object as its parameters' properties";
+    }
+    return required != NULL && !clb_json_is_array(required)
+         ? "must have an array as its parameters' required" : NULL;
+}
+
 static apr_status_t add_tool(clb_chat_t *chat, const char *at,
                              const clb_json_t *json, int custom,
                              clb_error_t *error)
 {
     const clb_json_t *schema = clb_json_get(json, "parameters");
     const char *name = clb_json_get_string(json, "name");
+    const char *wrong = custom ? NULL : wrong_schema(schema);
     clb_tool_t *tool;
 
     if (name == NULL || *name == '\0' || strlen(name) > NAME_MAX_LEN) {
@@ -48,8 +74,8 @@ static apr_status_t add_tool(clb_chat_t *chat, const char *at,
         return bad(chat, at, apr_psprintf(chat->pool, "has the name '%s', "
                    "which another tool has, too", name), error);
     }
-    if (schema != NULL && !clb_json_is_object(schema)) {
-        return bad(chat, at, "must have an object as its parameters", error);
+    if (wrong != NULL) {
+        return bad(chat, at, wrong, error);
     }
     tool = apr_array_push(chat->tools);
     tool->name = name;
@@ -98,7 +124,7 @@ static apr_status_t take_functions(clb_chat_t *chat, const char *name,
         return bad(chat, name, "must be an array of at most 512 functions",
                    error);
     }
-    chat->functions = chat->one_call = 1;
+    chat->functions = chat->one_call = clb_json_size(value) > 0;
     for (i = 0; i < clb_json_size(value) && rv == APR_SUCCESS; i++) {
         rv = add_tool(chat, apr_psprintf(chat->pool, "%s[%" APR_SIZE_T_FMT "]",
                       name, i), clb_json_at(value, i), 0, error);
@@ -121,10 +147,14 @@ static apr_status_t choose(clb_chat_t *chat, const char *param,
 static apr_status_t allow(clb_chat_t *chat, const char *param,
                           const clb_json_t *list, clb_error_t *error)
 {
-    apr_array_header_t *allowed = apr_array_make(chat->pool, 8,
-                                                 sizeof(clb_tool_t));
+    const apr_array_header_t *tools = chat->tools;
+    char *named = apr_pcalloc(chat->pool, (apr_size_t)tools->nelts);
     apr_size_t i;
+    int n;
 
+    if (clb_json_size(list) == 0) {
+        return bad(chat, param, "must name some of the tools", error);
+    }
     for (i = 0; i < clb_json_size(list); i++) {
         const clb_json_t *item = clb_json_at(list, i);
         const char *type = clb_json_get_string(item, "type");
@@ -136,9 +166,15 @@ static apr_status_t allow(clb_chat_t *chat, const char *param,
         if (tool == NULL) {
             return bad(chat, param, "must name some of the tools", error);
         }
-        APR_ARRAY_PUSH(allowed, clb_tool_t) = *tool;
+        named[tool - (const clb_tool_t *)(const void *)tools->elts] = 1;
     }
-    chat->tools = allowed;
+    chat->tools = apr_array_make(chat->pool, 8, sizeof(clb_tool_t));
+    for (n = 0; n < tools->nelts; n++) {
+        if (named[n]) {
+            APR_ARRAY_PUSH(chat->tools, clb_tool_t) = APR_ARRAY_IDX(tools, n,
+                                                                  clb_tool_t);
+        }
+    }
     return APR_SUCCESS;
 }
 
@@ -161,6 +197,19 @@ static apr_status_t choose_mode(clb_chat_t *chat, const char *param,
     return APR_SUCCESS;
 }
 
+/* Where nothing can be chosen, "none" and "auto", which clients send, are no
+ * mistakes. */
+static apr_status_t no_choice(clb_chat_t *chat, const char *name,
+                              const clb_json_t *value, clb_error_t *error)
+{
+    const char *mode = clb_json_string(value);
+
+    return mode != NULL && (strcmp(mode, "none") == 0
+                            || strcmp(mode, "auto") == 0) ? APR_SUCCESS
+         : bad(chat, name, "must be none or auto, as there is nothing to "
+               "choose from", error);
+}
+
 static apr_status_t take_tool_choice(clb_chat_t *chat, const char *name,
                                      const clb_json_t *value,
                                      clb_error_t *error)
@@ -170,8 +219,7 @@ static apr_status_t take_tool_choice(clb_chat_t *chat, const char *name,
     apr_status_t rv;
 
     if (chat->tools->nelts == 0) {
-        /* nothing can be chosen; "none", which clients send, is no mistake */
-        return APR_SUCCESS;
+        return no_choice(chat, name, value, error);
     }
     if (clb_json_is_string(value)) {
         return choose_mode(chat, name, clb_json_string(value), error);
@@ -199,7 +247,7 @@ static apr_status_t take_function_call(clb_chat_t *chat, const char *name,
                                        clb_error_t *error)
 {
     if (!chat->functions) {
-        return APR_SUCCESS;
+        return no_choice(chat, name, value, error);
     }
     return clb_json_is_string(value)
          ? choose_mode(chat, name, clb_json_string(value), error)
