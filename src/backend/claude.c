@@ -13,6 +13,7 @@
 
 typedef struct claude_t {
     apr_uint32_t turn;       /* next of the chat's turns to write */
+    apr_uint32_t offered;    /* the CLI told what tools it has */
     apr_uint32_t started;    /* a message_start was seen */
     apr_uint64_t spoke;      /* bytes of text streamed */
     apr_uint32_t visible;    /* one of them was no blank */
@@ -487,6 +488,36 @@ static void limit(claude_t *state, const clb_json_t *json, clb_step_t *out)
                                      status == NULL ? "unknown" : status);
 }
 
+/* The CLI says what it can use. A tool that it cannot, it leaves out without a
+ * word, and some schemas make it leave out all. */
+static void init(claude_t *state, const clb_input_t *in,
+                 const clb_json_t *json, clb_step_t *out)
+{
+    const char *lost = state->offered || in->chat == NULL ? NULL
+        : clb_claude_lost(in->chat, clb_json_get(json, "tools"), out->pool);
+
+    state->offered = 1;
+    if (lost != NULL) {
+        clb_claude_interrupt(out);
+        clb_step_error(out, CLB_BAD_REQUEST, apr_pstrcat(out->pool, "the CLI "
+            "does not take these tools, or the schema of one of them: ", lost,
+            NULL), 0, CLB_FATE_KILL);
+    }
+}
+
+static void news(claude_t *state, const clb_input_t *in,
+                 const clb_json_t *json, clb_step_t *out)
+{
+    const char *subtype = clb_json_get_string(json, "subtype");
+
+    if (subtype != NULL && strcmp(subtype, "api_retry") == 0) {
+        retry(state, json, out);
+    }
+    else if (subtype != NULL && strcmp(subtype, "init") == 0) {
+        init(state, in, json, out);
+    }
+}
+
 static void control_response(const clb_json_t *json, clb_step_t *out)
 {
     const clb_json_t *response = clb_json_get(json, "response");
@@ -586,10 +617,8 @@ static void line(claude_t *state, const clb_input_t *in, clb_step_t *out)
         name = clb_json_get_string(json, "error");
         state->failure = name == NULL ? state->failure : kind_of_name(name);
     }
-    else if (strcmp(type, "system") == 0
-             && (name = clb_json_get_string(json, "subtype")) != NULL
-             && strcmp(name, "api_retry") == 0) {
-        retry(state, json, out);
+    else if (strcmp(type, "system") == 0) {
+        news(state, in, json, out);
     }
 }
 

@@ -190,21 +190,6 @@ static clb_json_t *media_block(const clb_part_t *part, apr_pool_t *pool)
         : part->text, "title", part->name);
 }
 
-/* Which of the calls in @a turn has the id @a id. */
-static int call_index(const clb_message_t *turn, const char *id)
-{
-    int i;
-
-    for (i = 0; i < turn->parts->nelts; i++) {
-        const clb_part_t *part = &APR_ARRAY_IDX(turn->parts, i, clb_part_t);
-
-        if (part->kind == CLB_PART_CALL && strcmp(part->id, id) == 0) {
-            break;
-        }
-    }
-    return i;
-}
-
 /* What is written of a turn depends on where it stands. */
 typedef struct place_t {
     clb_chat_t *chat;
@@ -221,8 +206,9 @@ static const char *id_of(const place_t *at, const clb_part_t *part)
     int turn = part->kind == CLB_PART_CALL ? at->turn : at->turn - 1;
 
     return turn < at->known || turn < 0 ? part->id
-         : apr_psprintf(at->pool, "toolu_h%d_%d", turn, call_index(
-               &APR_ARRAY_IDX(at->turns, turn, clb_message_t), part->id));
+         : apr_psprintf(at->pool, "toolu_h%d_%d", turn, clb_chat_find(
+               &APR_ARRAY_IDX(at->turns, turn, clb_message_t), CLB_PART_CALL,
+               part->id));
 }
 
 static clb_json_t *blocks(const place_t *at, const apr_array_header_t *parts);
@@ -273,14 +259,13 @@ static clb_json_t *blocks(const place_t *at, const apr_array_header_t *parts)
 }
 
 /* The empty block at the end is dropped by the CLI and keeps it from reading a
- * leading "/word" as one of its commands. */
+ * leading "/word" as one of its commands, and (2.1.329) from writing today's
+ * date into the last result. */
 static clb_json_t *content(const place_t *at, const clb_message_t *message)
 {
     clb_json_t *list = blocks(at, message->parts);
-    clb_part_e last = APR_ARRAY_IDX(message->parts, message->parts->nelts - 1,
-                                    clb_part_t).kind;
 
-    if (message->role == CLB_ROLE_USER && last == CLB_PART_TEXT) {
+    if (message->role == CLB_ROLE_USER) {
         clb_json_append(list, clb_json_pack(at->pool, "{s:s, s:s}", "type",
                                             "text", "text", ""));
     }

@@ -10,8 +10,14 @@
 #include <apr_strings.h>
 #include <string.h>
 
-/* The vendor's API takes longer names, the CLI does not. */
+/* The CLI takes 128, but not every cloud that serves the model does. */
 #define NAME_LEN 64
+
+/* A tool of this name makes the CLI hide all others behind it. */
+#define HIDES "ToolSearch"
+
+/* Tools that an error names, and dots. */
+#define LOST_MAX 6
 
 /* The CLI cuts longer descriptions. */
 #define DESCRIPTION_LEN 2000
@@ -21,7 +27,7 @@ static int plain(const char *name)
     apr_size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop"
                             "qrstuvwxyz0123456789_-");
 
-    return name[len] == '\0' && len <= NAME_LEN;
+    return name[len] == '\0' && len <= NAME_LEN && strcmp(name, HIDES) != 0;
 }
 
 /* A plain name for the @a i-th tool, which no other has. */
@@ -110,7 +116,16 @@ const char *clb_claude_manual(const clb_chat_t *chat, apr_pool_t *pool)
     return text;
 }
 
-/* The vendor's API wants a schema to say that it is of an object. */
+/* Take the place of a member that is null, or else would be as good as none. */
+static void tidy(clb_json_t *schema, const char *key, const clb_json_t *value)
+{
+    if (clb_json_member(schema, key) != NULL) {
+        clb_json_set(schema, key, value);
+    }
+}
+
+/* The CLI wants a schema to say that it is of an object and nothing else, and
+ * members of the right type or none: else it takes no tool at all. */
 static const clb_json_t *schema_of(const clb_tool_t *tool, apr_pool_t *pool)
 {
     const char *why;
@@ -118,10 +133,44 @@ static const clb_json_t *schema_of(const clb_tool_t *tool, apr_pool_t *pool)
 
     clb_json_parse(&schema, tool->schema, strlen(tool->schema),
                    CLB_JSON_LENIENT, &why, pool);
-    if (clb_json_get(schema, "type") == NULL) {
-        clb_json_set(schema, "type", clb_json_pack(pool, "s", "object"));
+    clb_json_set(schema, "type", clb_json_pack(pool, "s", "object"));
+    if (clb_json_size(clb_json_get(schema, "properties")) == 0) {
+        tidy(schema, "properties", clb_json_pack(pool, "{}"));
+    }
+    if (clb_json_get(schema, "required") == NULL) {
+        tidy(schema, "required", clb_json_pack(pool, "[]"));
     }
     return schema;
+}
+
+static int names(const clb_json_t *list, const char *name)
+{
+    apr_size_t i;
+
+    for (i = 0; i < clb_json_size(list); i++) {
+        const char *item = clb_json_string(clb_json_at(list, i));
+
+        if (item != NULL && strcmp(item, name) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+const char *clb_claude_lost(const clb_chat_t *chat, const clb_json_t *taken,
+                            apr_pool_t *pool)
+{
+    const char *lost = NULL;
+    int i, n = 0;
+
+    for (i = 0; i < chat->tools->nelts && clb_claude_offers(chat); i++) {
+        if (!names(taken, name_of(chat, i, pool)) && n++ < LOST_MAX) {
+            lost = apr_pstrcat(pool, lost == NULL ? "" : lost, lost == NULL
+                ? "" : ", ", n == LOST_MAX ? "..."
+                : APR_ARRAY_IDX(chat->tools, i, clb_tool_t).name, NULL);
+        }
+    }
+    return lost;
 }
 
 static clb_json_t *list(const clb_chat_t *chat, apr_pool_t *pool)
