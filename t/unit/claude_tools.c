@@ -481,10 +481,10 @@ static void answers(void)
           "start [x]" USAGE "end -> park", "arguments of nothing" },
         { START EVENT("'content_block_start','content_block':{'type':"
           "'tool_use','name':'f'}") PIECE("{}") DELTA("end_turn") STOP,
-          "start" USAGE "end -> park", "a call without an id" },
+          "start" USAGE "end -> kill", "a call without an id" },
         { START EVENT("'content_block_start','content_block':{'type':"
           "'server_tool_use','id':'s','name':'f'}") PIECE("{}")
-          DELTA("end_turn") STOP, "start" USAGE "end -> park",
+          DELTA("end_turn") STOP, "start" USAGE "end -> kill",
           "one that is the vendor's" },
     };
     turn_t turn;
