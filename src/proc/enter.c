@@ -125,7 +125,6 @@ static void no_core(void)
 static void tie_to_parent(pid_t parent)
 {
     prctl(PR_SET_DUMPABLE, 0);
-    prctl(PR_SET_NAME, "clb-keeper");
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) {
@@ -233,6 +232,7 @@ void clb_keeper_enter(clb_keeper_t *keeper, int delay)
 {
     pid_t parent = getppid();
 
+    prctl(PR_SET_NAME, "clb-keeper");
     ap_close_listeners();
     load_variables(keeper);
     raise_files(keeper);

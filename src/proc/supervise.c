@@ -45,6 +45,7 @@ APLOG_USE_MODULE(clibridge);
 /* Kept over restarts: plain data and APR objects of the process pool, never a
  * pointer into this module, which is unloaded in between. */
 typedef struct retained_t {
+    apr_size_t size;             /* another build may have made another one */
     apr_shm_t *shm;
     apr_global_mutex_t *mutex;
     apr_uint32_t generation;
@@ -76,8 +77,11 @@ static retained_t *retained(void)
 {
     retained_t *kept = ap_retained_data_get(RETAINED);
 
-    return kept != NULL ? kept
-         : ap_retained_data_create(RETAINED, sizeof(retained_t));
+    if (kept == NULL || kept->size != sizeof(*kept)) {
+        kept = ap_retained_data_create(RETAINED, sizeof(*kept));
+        kept->size = sizeof(*kept);
+    }
+    return kept;
 }
 
 static apr_status_t make_table(retained_t *kept, server_rec *server)
