@@ -14,6 +14,7 @@ package CLB::Server;
 #       under    => ['strace', '-f'],   # what starts httpd; texts as below
 #       loglevel => 'clibridge:trace1',
 #       bridge   => 0,          # writes no "CLIBridge On"
+#       debug    => 1,          # httpd -X: one process
 #   );
 #   $s->stop;                   # one test: it ended well and left nothing
 #
@@ -280,7 +281,7 @@ sub start {
     for my $try (1 .. 5) {
         $self->{port} = choose_port();
         $self->put('httpd.conf', $self->configuration);
-        $self->{main_pid} = $self->spawn('-DFOREGROUND');
+        $self->{main_pid} = $self->spawn($o{debug} ? '-X' : '-DFOREGROUND');
         $servers{$self} = $self;
         weaken($servers{$self});
         return $self if $self->poll(sub { $self->is_up || $self->reap })
@@ -306,7 +307,7 @@ sub configtest {
 
 sub is_up {
     my ($self) = @_;
-    return $self->starts && IO::Socket::INET->new(
+    return ($self->{debug} || $self->starts) && IO::Socket::INET->new(
         PeerAddr => '127.0.0.1', PeerPort => $self->{port}, Timeout => 1);
 }
 
@@ -618,12 +619,12 @@ sub tidy_ok {
     my $state = $self->{state} // $self->path('state');
     my (@runs, @dirs, @clis, @now);
     my $tidy = $self->poll(sub {
-        my $keeper = $self->keeper_pid or return;
         @runs = $self->entries("$state/run");
-        @dirs = grep { $_ ne 'w' } $self->entries("$state/run/$keeper");
+        @dirs = grep { $_ ne 'w' } map { $self->entries("$state/run/$_") }
+            @runs;
         @clis = $self->marked;
         @now  = $self->descriptors;
-        return @runs == 1 && $runs[0] eq $keeper && @dirs == @clis
+        return @runs == 1 && @dirs == @clis
             && (!@before
                 || $now[0] <= $before[0] && $now[1] <= $before[1] + 4);
     });
