@@ -8,6 +8,7 @@ package CLB::Server;
 #       mpm      => 'event',    # prefork, worker; default $CLIBRIDGE_MPM or event
 #       modules  => ['proxy', 'proxy_http'],
 #       tls      => 1, h2 => 1, # a certificate of its own; HTTP/2 (h2c without)
+#       tls_too  => 1,          # the same at another port, {tls_port}, with h2
 #       ipv6     => 1,          # listens on [::1] too
 #       as       => 'nobody',   # starts httpd as that user
 #       env      => { NAME => 'value' },
@@ -170,6 +171,14 @@ sub make_certificate {
          . "SSLCertificateKeyFile $key\n";
 }
 
+sub tls_host {
+    my ($self) = @_;
+    my $port = $self->{tls_port} = choose_port();
+    return "Listen 127.0.0.1:$port\n<VirtualHost 127.0.0.1:$port>\n"
+         . "ServerName localhost\n" . $self->make_certificate
+         . ($self->{h2} ? "Protocols h2 http/1.1\n" : '') . "</VirtualHost>\n";
+}
+
 sub configuration {
     my ($self) = @_;
     my ($port, $config) = ($self->{port}, $self->{config} // '');
@@ -183,7 +192,8 @@ sub configuration {
         "mpm_$self->{mpm}",
         qw(unixd log_config authz_core authn_core authz_host env setenvif),
         'status',
-        $self->{tls} ? 'ssl' : (), $self->{h2} ? 'http2' : (),
+        $self->{tls} || $self->{tls_too} ? 'ssl' : (),
+        $self->{h2} ? 'http2' : (),
         @{ $self->{modules} || [] };
     $out .= "LoadModule clibridge_module $module\n";
     $out .= $size{ $self->{mpm} };
@@ -223,6 +233,7 @@ EOT
     else {
         $out .= "$config\n";
     }
+    $out .= $self->tls_host if $self->{tls_too};
     return $self->expand($out);
 }
 
@@ -459,6 +470,11 @@ sub slurp {
     seek $file, $from, SEEK_SET if $from;
     local $/;
     return scalar(<$file>) // '';
+}
+
+sub entries {
+    opendir my $dir, $_[0] or return;
+    return grep { !/^\.\.?$/ } readdir $dir;
 }
 
 sub pid {
