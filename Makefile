@@ -39,7 +39,7 @@ FUZZERS  := $(patsubst t/fuzz/%.c,%,$(filter-out t/fuzz/replay.c,\
               $(wildcard t/fuzz/*.c)))
 REPLAYS  := $(FUZZERS:%=$(BUILD)/t/fuzz/%)
 
-.PHONY: all help run run-now install-now test check asan unit fuzz install uninstall key \
+.PHONY: all help run run-now install-now test check asan soak unit fuzz install uninstall key \
         packages clean
 
 all: packages
@@ -52,6 +52,7 @@ help:
 	@echo 'make test         run every test; fetches the CLIs the tests drive'
 	@echo 'make check        the tests that need no CLI: unit, fuzz corpora, conf, api, proc'
 	@echo 'make asan         api and proc tests under ASan and UBSan'
+	@echo 'make soak         random clients, kills and restarts for MINUTES=30'
 	@echo 'make fuzz T=json  fuzz one parser for SECONDS=60'
 	@echo 'make key NAME=me  make a client key, print it once (FILE=… SCOPES=chat)'
 	@echo 'make install      install module, configuration, man page (DESTDIR= PREFIX=)'
@@ -135,6 +136,12 @@ asan: packages
 	  SANITIZE='-fsanitize=address,undefined -fno-omit-frame-pointer' \
 	  $(BUILD)/asan/mod_clibridge.so
 	@BUILD='$(abspath $(BUILD))/asan' CLIBRIDGE_ASAN=1 sh t/TEST api-proc $(TESTS)
+
+soak: packages
+	@$(MAKE) --no-print-directory $(MODULE)
+	@CLIBRIDGE_CLIS=$$(sh t/bin/fetch-clis) && export CLIBRIDGE_CLIS && \
+	  CLIBRIDGE_MODULE='$(abspath $(MODULE))' MINUTES='$(MINUTES)' \
+	  exec perl t/load/soak
 
 key:
 	@sh conf/clibridge-key '$(NAME)' '$(FILE)' '$(SCOPES)'

@@ -472,11 +472,6 @@ sub slurp {
     return scalar(<$file>) // '';
 }
 
-sub entries {
-    opendir my $dir, $_[0] or return;
-    return grep { !/^\.\.?$/ } readdir $dir;
-}
-
 sub pid {
     my ($self) = @_;
     return slurp($self->path('run/httpd.pid')) =~ /(\d+)/ ? $1 : undef;
