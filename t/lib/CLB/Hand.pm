@@ -1,0 +1,120 @@
+package CLB::Hand;
+
+# A claude driven by hand: what the bridge is measured against. The same
+# program, arguments, environment, user and lines, over two pipes, and nothing
+# in between.
+#
+#   my $h = CLB::Hand->like($pid, $s);   # as that process of the bridge
+#   $h->warm;                            # it is ready, as the bridge's are
+#   my $ms = $h->ask($text, $model);     # from the question to the first word
+#   my $ms = $h->ask($text);             # the next turn of the conversation
+#   $h->age                              # ms since it was started
+#   $h->stop;
+
+use strict;
+use warnings;
+
+use File::Path ();
+use JSON::PP ();
+use POSIX ();
+use Time::HiRes qw(time);
+
+use CLB::Server;
+
+my $json = JSON::PP->new->utf8->canonical;
+
+sub like {
+    my ($class, $pid, $s) = @_;
+    our $count;
+    my $self = bless { owner => $$, buffer => '',
+                       dir => $s->path('hand' . ++$count) }, $class;
+    my @argv = split /\0/, CLB::Server::slurp("/proc/$pid/cmdline");
+    my %env  = map { /^([^=]+)=(.*)/s }
+               split /\0/, CLB::Server::slurp("/proc/$pid/environ");
+    my $program = readlink "/proc/$pid/exe" or die "process $pid is gone\n";
+    mkdir $self->{dir} or die "$self->{dir}: $!\n";
+    $s->own($self->{dir});
+    $env{TMPDIR} = $self->{dir};
+    pipe my $its_in, $self->{in} or die "pipe: $!\n";
+    pipe $self->{out}, my $its_out or die "pipe: $!\n";
+    $self->{started} = time;
+    defined($self->{pid} = fork) or die "fork: $!\n";
+    return $self if $self->{pid};
+
+    POSIX::setpgid(0, 0);
+    open STDIN,  '<&', $its_in;
+    open STDOUT, '>&', $its_out;
+    open STDERR, '>',  '/dev/null';
+    chdir $self->{dir};
+    if ($> == 0) {
+        $( = $s->{gid};
+        $) = "$s->{gid} $s->{gid}";
+        POSIX::setuid($s->{uid});
+    }
+    %ENV = %env;
+    exec { $program } @argv or POSIX::_exit(127);
+}
+
+sub put {
+    my ($self, @lines) = @_;
+    syswrite $self->{in}, join '', map { $json->encode($_) . "\n" } @lines;
+}
+
+sub control {
+    my ($id, %request) = @_;
+    return { type => 'control_request', request_id => $id,
+             request => \%request };
+}
+
+# When what has come had $text in it; that and all before it is taken.
+sub wait_for {
+    my ($self, $text) = @_;
+    my $now = time;
+    while ((my $at = index $self->{buffer}, $text) < 0) {
+        sysread $self->{out}, $self->{buffer}, 65536, length $self->{buffer}
+            or die "claude ended before it said $text\n";
+        $now = time;
+    }
+    $self->{buffer} =~ s/^.*?\Q$text\E//s;
+    return $now;
+}
+
+sub warm {
+    my ($self) = @_;
+    $self->put(control('w0', subtype => 'get_binary_version'),
+               control('w1', subtype => 'apply_flag_settings',
+                             settings => {}));
+    $self->wait_for('"request_id":"w1"');
+}
+
+sub ask {
+    my ($self, $text, $model) = @_;
+    my $since = time;
+    $self->put(
+        $model ? control('i', subtype => 'initialize', title => 'x',
+            agents => { bridge => { description => 'b', prompt => 'b',
+                                    model => $model } }) : (),
+        { type => 'user', parent_tool_use_id => undef, message => {
+            role => 'user', content => [ { type => 'text', text => $text },
+                                         { type => 'text', text => '' } ] } });
+    my $first = $self->wait_for('"text_delta"');
+    $self->wait_for('"type":"result"');
+    return 1000 * ($first - $since);
+}
+
+sub age { 1000 * (time - $_[0]{started}) }
+
+sub stop {
+    my ($self) = @_;
+    my $pid = delete $self->{pid} or return;
+    return if $self->{owner} != $$;
+    local ($?, $!);
+    kill KILL => -$pid, $pid;
+    waitpid $pid, 0;
+    File::Path::remove_tree($self->{dir});
+    return;
+}
+
+sub DESTROY { $_[0]->stop }
+
+1;
