@@ -221,6 +221,7 @@ static void fill(clb_turn_t *turn, const job_t *job, clb_stream_t *stream)
     turn->client_fd = clb_client_fd(job->r);
     turn->gone = gone;
     turn->tick = tick;
+    turn->flush = clb_stream_flush;
     turn->baton = stream;
 }
 

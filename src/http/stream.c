@@ -10,6 +10,9 @@
 #include <apr_strings.h>
 #include <http_protocol.h>
 
+/* So much is sent although more words are there. */
+#define ENOUGH 8192
+
 clb_stream_t *clb_stream_create(request_rec *r, const clb_dialect_t *dialect,
                                 const clb_chat_t *chat)
 {
@@ -96,6 +99,13 @@ void clb_stream_end(clb_stream_t *stream)
     }
 }
 
+apr_status_t clb_stream_flush(void *baton)
+{
+    clb_stream_t *stream = baton;
+
+    return stream->reply->out.len > 0 ? flush(stream) : APR_SUCCESS;
+}
+
 static apr_status_t fail(clb_stream_t *stream, const clb_error_t *error)
 {
     stream->error = error->kind;
@@ -125,7 +135,9 @@ apr_status_t clb_stream_event(void *baton, const clb_event_t *event)
             return gather(stream, event);
         }
         stream->dialect->event(stream->reply, event);
-        return flush(stream);
+        return event->kind == CLB_EV_STOP
+               || stream->reply->out.len >= ENOUGH ? flush(stream)
+                                                  : APR_SUCCESS;
     case CLB_EV_USAGE:
         stream->reply->usage = event->u.usage;
         return APR_SUCCESS;

@@ -24,8 +24,11 @@ typedef struct clb_stream_t {
 clb_stream_t *clb_stream_create(request_rec *r, const clb_dialect_t *dialect,
                                 const clb_chat_t *chat);
 
-/** The sink for a turn's events. */
+/** The sink for a turn's events. Words may stay until clb_stream_flush(). */
 apr_status_t clb_stream_event(void *stream, const clb_event_t *event);
+
+/** Send what events left to be sent. */
+apr_status_t clb_stream_flush(void *stream);
 
 /** A sign of life; nothing for an answer that is not streamed. */
 apr_status_t clb_stream_tick(void *stream);

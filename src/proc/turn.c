@@ -206,6 +206,16 @@ static void take_data(run_t *run)
     clb_buf_reset(&run->lines.buf);
 }
 
+/* What was read together may go together. */
+static void flush(run_t *run)
+{
+    clb_turn_t *turn = run->turn;
+
+    if (!turn->left && turn->flush(turn->baton) != APR_SUCCESS) {
+        turn->left = 1;
+    }
+}
+
 /* @return 1 if there may be more to read */
 static int read_once(run_t *run)
 {
@@ -236,6 +246,7 @@ static int read_once(run_t *run)
     else {
         take_lines(run);
     }
+    flush(run);
     return (apr_size_t)n == room;
 }
 

@@ -30,6 +30,7 @@ typedef struct clb_turn_t {
     int client_fd;               /**< watched for its end; -1: ask gone() */
     int (*gone)(void *baton);    /**< 1 if nobody waits for the answer */
     apr_status_t (*tick)(void *baton);  /**< a sign of life to the client */
+    apr_status_t (*flush)(void *baton); /**< no more events for now */
     void *baton;
     apr_time_t repeat;           /**< when the last tick is due again; 0 = not;
                                       the turn's own */
