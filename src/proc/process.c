@@ -320,6 +320,9 @@ void clb_process_drain(clb_process_t *process)
         if (n > 0) {
             ssize_t i;
 
+            if (process->ring == NULL) {
+                process->ring = apr_palloc(process->pool, CLB_RING);
+            }
             for (i = 0; i < n; i++) {
                 process->ring[process->ring_len++ % CLB_RING] = data[i];
             }

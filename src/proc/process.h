@@ -52,7 +52,7 @@ struct clb_process_t {
     clb_line_t lines;
     clb_buf_t unsent;              /**< for stdin */
     int skip_line;                 /**< the next line's start was read */
-    char ring[CLB_RING];
+    char *ring;                    /**< NULL while it says nothing there */
     apr_size_t ring_len;           /**< bytes ever written to the ring */
     apr_uint32_t turns;
     apr_uint32_t edition;          /**< of the program's file it runs */
