@@ -38,8 +38,10 @@ UNITS    := $(patsubst t/unit/%.c,$(BUILD)/t/unit/%,$(wildcard t/unit/*.c))
 FUZZERS  := $(patsubst t/fuzz/%.c,%,$(filter-out t/fuzz/replay.c,\
               $(wildcard t/fuzz/*.c)))
 REPLAYS  := $(FUZZERS:%=$(BUILD)/t/fuzz/%)
+LOADERS  := $(patsubst t/load/%.c,$(BUILD)/t/load/%,$(wildcard t/load/*.c))
 
-.PHONY: all help run run-now install-now test check asan soak unit fuzz install uninstall key \
+.PHONY: all help run run-now install-now test check bench asan soak unit fuzz \
+        install uninstall key \
         packages clean
 
 all: packages
@@ -51,6 +53,7 @@ help:
 	@echo '                  (PORT=9000 CLI_USER=alice STATE_DIR=… HOST=… KEYS=FILE)'
 	@echo 'make test         run every test; fetches the CLIs the tests drive'
 	@echo 'make check        the tests that need no CLI: unit, fuzz corpora, conf, api, proc'
+	@echo 'make bench        measure: by hand, through the bridge (ROWS="turns latency")'
 	@echo 'make asan         api and proc tests under ASan and UBSan'
 	@echo 'make soak         random clients, kills and restarts for MINUTES=30'
 	@echo 'make fuzz T=json  fuzz one parser for SECONDS=60'
@@ -115,6 +118,11 @@ $(BUILD)/t/fuzz/%: t/fuzz/%.c t/fuzz/replay.c t/fuzz/turn.h $(PURE)
 	@echo LD $@
 	@$(CC) $(CFLAGS_ALL) $(CPPFLAGS_ALL) -o $@ $< t/fuzz/replay.c $(PURE) $(LIBS)
 
+$(BUILD)/t/load/%: t/load/%.c
+	@mkdir -p $(@D)
+	@echo LD $@
+	@$(CC) -std=gnu99 $(WARNINGS) $(CFLAGS) -o $@ $<
+
 unit: $(UNITS) $(REPLAYS)
 
 fuzz: $(CANARIES).c
@@ -130,6 +138,10 @@ fuzz: $(CANARIES).c
 test check: packages
 	@$(MAKE) --no-print-directory $(MODULE) unit
 	@BUILD='$(abspath $(BUILD))' sh t/TEST $@ $(TESTS)
+
+bench: packages
+	@$(MAKE) --no-print-directory $(MODULE) $(LOADERS)
+	@BUILD='$(abspath $(BUILD))' sh t/TEST $@ $(ROWS)
 
 asan: packages
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS='-O1 -g' \

@@ -1,14 +1,13 @@
 package CLB::Hand;
 
-# A claude driven by hand: what the bridge is measured against. The same
-# program, arguments, environment, user and lines, over two pipes, and nothing
-# in between.
+# A claude driven by hand, to measure the bridge against: the program,
+# arguments, environment and user of the bridge's own, and the same lines, over
+# two pipes, with nothing in between.
 #
-#   my $h = CLB::Hand->like($pid, $s);   # as that process of the bridge
+#   my $h = CLB::Hand->new($s);          # like those of that CLB::Server
 #   $h->warm;                            # it is ready, as the bridge's are
 #   my $ms = $h->ask($text, $model);     # from the question to the first word
 #   my $ms = $h->ask($text);             # the next turn of the conversation
-#   $h->age                              # ms since it was started
 #   $h->stop;
 
 use strict;
@@ -23,27 +22,32 @@ use CLB::Server;
 
 my $json = JSON::PP->new->utf8->canonical;
 
-sub like {
-    my ($class, $pid, $s) = @_;
+sub new {
+    my ($class, $s) = @_;
     our $count;
-    my $self = bless { owner => $$, buffer => '',
-                       dir => $s->path('hand' . ++$count) }, $class;
+    my $self = bless { owner => $$, got => '', dir => $s->path('hand')
+                                                      . ++$count }, $class;
+    my ($pid) = grep { readlink "/proc/$_/exe" }
+        map { $_->{pid} } CLB::Server::children_of($s->keeper_pid)
+        or die "the bridge has no process\n";
+    mkdir $self->{dir} or die "$self->{dir}: $!\n";
+    $s->own($self->{dir});
+    pipe my $its_in, $self->{in} or die "pipe: $!\n";
+    pipe $self->{out}, my $its_out or die "pipe: $!\n";
+    defined($self->{pid} = fork) or die "fork: $!\n";
+    become($self, $s, $pid, $its_in, $its_out) unless $self->{pid};
+    return $self;
+}
+
+sub become {
+    my ($self, $s, $pid, $in, $out) = @_;
+    my $program = readlink "/proc/$pid/exe";
     my @argv = split /\0/, CLB::Server::slurp("/proc/$pid/cmdline");
     my %env  = map { /^([^=]+)=(.*)/s }
                split /\0/, CLB::Server::slurp("/proc/$pid/environ");
-    my $program = readlink "/proc/$pid/exe" or die "process $pid is gone\n";
-    mkdir $self->{dir} or die "$self->{dir}: $!\n";
-    $s->own($self->{dir});
-    $env{TMPDIR} = $self->{dir};
-    pipe my $its_in, $self->{in} or die "pipe: $!\n";
-    pipe $self->{out}, my $its_out or die "pipe: $!\n";
-    $self->{started} = time;
-    defined($self->{pid} = fork) or die "fork: $!\n";
-    return $self if $self->{pid};
-
     POSIX::setpgid(0, 0);
-    open STDIN,  '<&', $its_in;
-    open STDOUT, '>&', $its_out;
+    open STDIN,  '<&', $in;
+    open STDOUT, '>&', $out;
     open STDERR, '>',  '/dev/null';
     chdir $self->{dir};
     if ($> == 0) {
@@ -51,7 +55,7 @@ sub like {
         $) = "$s->{gid} $s->{gid}";
         POSIX::setuid($s->{uid});
     }
-    %ENV = %env;
+    %ENV = (%env, TMPDIR => $self->{dir});
     exec { $program } @argv or POSIX::_exit(127);
 }
 
@@ -66,16 +70,16 @@ sub control {
              request => \%request };
 }
 
-# When what has come had $text in it; that and all before it is taken.
+# When $text has come; it and all before it is taken.
 sub wait_for {
     my ($self, $text) = @_;
     my $now = time;
-    while ((my $at = index $self->{buffer}, $text) < 0) {
-        sysread $self->{out}, $self->{buffer}, 65536, length $self->{buffer}
+    while (index($self->{got}, $text) < 0) {
+        sysread $self->{out}, $self->{got}, 65536, length $self->{got}
             or die "claude ended before it said $text\n";
         $now = time;
     }
-    $self->{buffer} =~ s/^.*?\Q$text\E//s;
+    $self->{got} =~ s/^.*?\Q$text\E//s;
     return $now;
 }
 
@@ -92,6 +96,7 @@ sub ask {
     my $since = time;
     $self->put(
         $model ? control('i', subtype => 'initialize', title => 'x',
+            systemPrompt => [],
             agents => { bridge => { description => 'b', prompt => 'b',
                                     model => $model } }) : (),
         { type => 'user', parent_tool_use_id => undef, message => {
@@ -101,8 +106,6 @@ sub ask {
     $self->wait_for('"type":"result"');
     return 1000 * ($first - $since);
 }
-
-sub age { 1000 * (time - $_[0]{started}) }
 
 sub stop {
     my ($self) = @_;
