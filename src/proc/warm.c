@@ -32,6 +32,11 @@ APLOG_USE_MODULE(clibridge);
 /* An idle process that stays this long works. */
 #define PROBATION apr_time_from_sec(2)
 
+/* So long nothing is started ahead when a conversation begins: its first word
+ * would come later. Several that begin add up. */
+#define CALM apr_time_from_msec(60)
+#define CALM_MAX apr_time_from_msec(400)
+
 /* Starts at once while no turn runs. */
 #define STARTS_MAX 2
 
@@ -171,6 +176,10 @@ void clb_warm_demand(clb_keeper_t *keeper, clb_pool_t *pool)
 
     decay(pool);
     pool->demand = fmax(pool->demand, at_once);
+    if (pool->next_start < pool->demand_at + CALM_MAX) {
+        pool->next_start = CALM + (pool->next_start > pool->demand_at
+                                   ? pool->next_start : pool->demand_at);
+    }
 }
 
 clb_process_t *clb_warm_idle(clb_keeper_t *keeper, const clb_pool_t *pool)

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 
 use FindBin;
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -139,6 +140,28 @@ subtest 'modes' => sub {
     $s->idle_ok;
     health_is $s, 'adaptive', idle => 3, leased => 0,
         name => 'adaptive: they stay a while';
+    $s->stop;
+};
+
+# When a process got ready, as seconds since 1970; lines programs do at once.
+sub ready_at {
+    my ($s, $name, $from) = @_;
+    my $line = $s->wait_log(qr/^.*process \d+ \($name\): ready/m, undef,
+                            from => $from) or return 0;
+    my ($h, $m, $sec) = $line =~ /^\[\w+ \w+ \d+ (\d+):(\d+):([\d.]+)/;
+    my $at = POSIX::mktime(0, $m, $h, (localtime)[3 .. 5]) + $sec;
+    return $at > time + 43200 ? $at - 86400 : $at;    # it was before midnight
+}
+
+subtest 'a turn that begins is left alone' => sub {
+    my $s = start(lines('few', 'CLIBridgeWarm persistent max=1'));
+    health_is $s, 'few', idle => 1, name => 'one stands ready';
+    my ($from, $since) = ($s->log_size, time);
+    my $client = hold_turn($s, 'few');
+    cmp_ok ready_at($s, 'few', $from), '>=', $since + 0.06,
+        'the next one starts when the first word should be there';
+    $client->close;
+    $s->idle_ok;
     $s->stop;
 };
 
