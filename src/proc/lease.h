@@ -23,7 +23,8 @@ typedef struct clb_lease_t {
     int nfiles;
     apr_uint32_t process;        /**< its number, for logs */
     int parked;                  /**< it holds the conversation asked for */
-    unsigned char state[CLB_STATE_MAX];
+    /** a struct of the driver; pools align to 8 bytes */
+    unsigned char state[CLB_STATE_MAX] __attribute__((aligned(8)));
 } clb_lease_t;
 
 /**

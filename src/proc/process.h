@@ -48,7 +48,7 @@ struct clb_process_t {
     apr_time_t born;
     apr_time_t since;              /**< of this state */
     apr_time_t deadline;           /**< of this state; 0 = none */
-    unsigned char driver_state[CLB_STATE_MAX];
+    unsigned char driver_state[CLB_STATE_MAX] __attribute__((aligned(8)));
     clb_line_t lines;
     clb_buf_t unsent;              /**< for stdin */
     int skip_line;                 /**< the next line's start was read */
