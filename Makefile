@@ -50,7 +50,7 @@ all: packages
 help:
 	@echo 'make              build $(MODULE)'
 	@echo 'make run          build and serve http://$(HOST):$(PORT) with the CLIs on PATH'
-	@echo '                  (PORT=9000 CLI_USER=alice STATE_DIR=… HOST=… KEYS=FILE)'
+	@echo '                  (PORT=9000 CLI_USER=alice STATE_DIR=… HOST=… KEYS=FILE UNTESTED=warn)'
 	@echo 'make test         run every test; fetches the CLIs the tests drive'
 	@echo 'make check        the tests that need no CLI: unit, fuzz corpora, conf, api, proc'
 	@echo 'make bench        measure: by hand, through the bridge (ROWS="turns latency")'

@@ -12,6 +12,7 @@ use File::Temp;
 use FindBin;
 use JSON::PP ();
 use POSIX ();
+use List::Util qw(uniq);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -138,8 +139,9 @@ sub paste {
     return $line ? scalar readpipe($line) : 'no such line';
 }
 
+# The program that stands for a CLI asks no model, so it cannot pass a test.
 my $port;
-sub at { (PORT => $port = CLB::Server::choose_port()) }
+sub at { (UNTESTED => 'warn', PORT => $port = CLB::Server::choose_port()) }
 
 $ENV{PATH} = "$dir/bin:$ENV{PATH}";
 
@@ -171,8 +173,8 @@ my @cli;
 wait_for('another CLI', sub {
     @cli = grep { slurp("/proc/$_/cmdline") =~ m{\Q$dir/bin/claude} } left();
 });
-is_deeply([map { (stat "/proc/$_")[4] } @cli], [(scalar getpwnam $user)],
-          'the CLI that waits belongs to that user');
+is_deeply([uniq map { (stat "/proc/$_")[4] } @cli],
+          [(scalar getpwnam $user)], 'the CLIs that wait belong to that user');
 
 my ($status, $said) = refused(PORT => $port);
 isnt($status, 0, 'a port that is taken ends it');
