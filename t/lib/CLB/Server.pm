@@ -613,13 +613,13 @@ sub entries {
 }
 
 # What the keeper and the busiest worker have open beside the keeper's three
-# for each CLI.
+# for each CLI. Only root sees the keeper's.
 sub descriptors {
     my ($self) = @_;
     my ($most) = sort { $b <=> $a }
                  map { my @open = open_in($_); scalar @open } $self->workers;
     my @keeper = open_in($self->keeper_pid);
-    return (@keeper - 3 * $self->marked, $most);
+    return (@keeper && @keeper - 3 * $self->marked, $most);
 }
 
 # One test: one run directory, with a scratch directory for each CLI that is
