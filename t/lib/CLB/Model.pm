@@ -204,7 +204,7 @@ my %facts = (
     relevance   => qr/\n +IMPORTANT: this context may or may not [^\n]*\n/,
     model       => qr/You are powered by the model [^\n]*\n/,
     environment => join '', "# Environment\n[^\n]*\n", map { " - $_\[^\n]*\n" }
-        'Primary working directory: ', 'Is a git repository: false',
+        'Primary working directory: ', 'Is a git repository: (?:true|false)',
         'Platform: ', 'Shell: ', 'OS Version: ', 'Downloaded files and ',
         'In `curl`, ',
 );
