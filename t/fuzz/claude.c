@@ -1,9 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Claude Code's driver fed with lines: while warming, with one question, with
- * a history, and with a state that came from somewhere else. */
+ * tools and a history of calls, and with a state that came from somewhere
+ * else. */
 #include "fuzz.h"
 
 #include "turn.h"
+
+static void add_tool(clb_chat_t *chat, const char *name)
+{
+    clb_tool_t *tool = apr_array_push(chat->tools);
+
+    memset(tool, 0, sizeof(*tool));
+    tool->name = name;
+    tool->schema = "{\"type\":\"object\"}";
+}
+
+/* A call, or the result of the one in the message before. */
+static void add_call(clb_message_t *message, int is_call, apr_pool_t *pool)
+{
+    clb_part_t *part = clb_chat_part(message, is_call ? CLB_PART_CALL
+                                     : CLB_PART_RESULT, "{\"a\":1}");
+
+    part->id = "1";
+    part->name = "a.b";
+    part->parts = apr_array_make(pool, 1, sizeof(clb_part_t));
+}
 
 static clb_chat_t *chat_new(apr_pool_t *pool, int turns)
 {
@@ -12,9 +33,17 @@ static clb_chat_t *chat_new(apr_pool_t *pool, int turns)
 
     chat->model = "claude-x";
     for (i = 0; i < turns; i++) {
-        clb_chat_part(clb_chat_message(chat, i % 2 ? CLB_ROLE_ASSISTANT
-                                             : CLB_ROLE_USER),
-                      CLB_PART_TEXT, "text");
+        clb_message_t *message = clb_chat_message(chat, i % 2
+            ? CLB_ROLE_ASSISTANT : CLB_ROLE_USER);
+
+        if (i % 4 == 1 || i % 4 == 2) {
+            add_call(message, i % 2, pool);
+        }
+        clb_chat_part(message, CLB_PART_TEXT, "text");
+    }
+    if (turns > 1) {
+        add_tool(chat, "f");
+        add_tool(chat, "a.b");
     }
     return chat;
 }
@@ -32,7 +61,7 @@ static void feed(turn_t *turn, const uint8_t *data, size_t size)
         turn_input(turn, CLB_IN_EXIT, "stderr", 6, 1);
     }
     check(turn);
-    FUZZ_CHECK(turn->fate == CLB_FATE_END || turn->fate == CLB_FATE_KILL,
+    FUZZ_CHECK(turn->fate != CLB_FATE_NONE && turn->fate != CLB_FATE_SETTLE,
                "fate %d", turn->fate);
 }
 

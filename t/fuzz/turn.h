@@ -30,8 +30,8 @@ typedef struct turn_t {
     int ended;
     int ready;
     clb_fate_e fate;
-    int known;                  /* given with the chat */
-    int called;                 /* a CALL was seen */
+    int known;                    /* given with the chat */
+    int called;                   /* a CALL was seen */
     const char *wrong;            /* the first rule broken, or NULL */
 } turn_t;
 
@@ -131,11 +131,14 @@ static inline void turn_event(turn_t *turn, const clb_event_t *event)
         break;
     case CLB_EV_CALL:
         turn_rule(turn, turn->started, "a call before START");
+        turn_rule(turn, turn_is_clean(turn, event->u.call.id)
+                  && turn_is_clean(turn, event->u.call.name),
+                  "a call that is not UTF-8");
         turn->called = 1;
         break;
     case CLB_EV_ARGUMENTS:
         turn_rule(turn, turn->called, "arguments before a CALL");
-        break;
+        /* fall through */
     case CLB_EV_TEXT:
     case CLB_EV_REASONING:
         turn_rule(turn, turn->started, "text before START");
@@ -180,9 +183,11 @@ static inline void turn_check_lines(turn_t *turn, const char *text)
             turn_rule(turn, 0, "a line without line feed");
             return;
         }
+        /* what a client sent may be deeper in a line than it was in a body */
         turn_rule(turn, clb_json_parse(&json, text, (apr_size_t)(lf - text),
                                        CLB_JSON_STRICT, &why, turn->pool)
-                        == APR_SUCCESS && clb_json_is_object(json),
+                        == APR_SUCCESS ? clb_json_is_object(json)
+                        : strncmp(why, "nested deeper", 13) == 0,
                   "a line that is no JSON object");
     }
 }
@@ -209,7 +214,8 @@ static inline clb_step_t *turn_input(turn_t *turn, clb_in_e kind,
                                      int status)
 {
     clb_input_t in = { .kind = kind, .backend = &turn->backend,
-                       .chat = turn->chat, .known = turn->known, .len = len, .status = status };
+                       .chat = turn->chat, .known = turn->known,
+                       .len = len, .status = status };
     clb_step_t *step = turn->step = clb_step_create(turn->pool);
     int i, ended = turn->ended;
 
