@@ -52,7 +52,7 @@ const char *clb_claude_tool(const clb_chat_t *chat, const char *name,
 const char *clb_claude_asked(const clb_chat_t *chat, const char *name,
                              apr_pool_t *pool);
 
-/** The client's tools that are not among @a taken, an array of the CLI's names;
+/** The client's tools that are not among @a taken, the CLI's list of its tools;
  *  NULL if none is lost. */
 const char *clb_claude_lost(const clb_chat_t *chat, const clb_json_t *taken,
                             apr_pool_t *pool);

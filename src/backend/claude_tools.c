@@ -163,7 +163,12 @@ const char *clb_claude_lost(const clb_chat_t *chat, const clb_json_t *taken,
     const char *lost = NULL;
     int i, n = 0;
 
-    for (i = 0; i < chat->tools->nelts && clb_claude_offers(chat); i++) {
+    /* the CLI has no others, and writes "Agent" as "Task" */
+    if (!clb_claude_offers(chat)
+        || clb_json_size(taken) >= (apr_size_t)chat->tools->nelts) {
+        return NULL;
+    }
+    for (i = 0; i < chat->tools->nelts; i++) {
         if (!names(taken, name_of(chat, i, pool)) && n++ < LOST_MAX) {
             lost = apr_pstrcat(pool, lost == NULL ? "" : lost, lost == NULL
                 ? "" : ", ", n == LOST_MAX ? "..."

@@ -71,8 +71,8 @@ sub works {
 sub refused {
     my ($where) = @_;
     my $r = ask($where);
-    is_deeply([$r->{status}, $r->{json}{error}{param}], [400, $field],
-              "$where: refused");
+    is_deeply([$r->{status}, $r->{json}{error}{param}],
+              [400, $row->{param} || $field], "$where: refused");
 }
 
 my %effect = (

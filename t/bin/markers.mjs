@@ -20,9 +20,14 @@
 //   [[stall:N]]          fall silent after N text deltas, connection open
 //   [[hang]]             never answer
 //   [[quota:EPOCH]]      the subscription is used up until EPOCH
+//
+// and for a model that errs:
+//
+//   [[invent:NAME:{…}]]  call a tool, whether it was offered or not
 
 const MARKER = new RegExp('\\[\\[(?:(reset|images|tools|hang)|(say|say64|' +
-    'stream|think|tool|tool64|find|finish|usage|sleep|error|drop|stall|quota)' +
+    'stream|think|tool|tool64|invent|find|finish|usage|sleep|error|drop|' +
+    'stall|quota)' +
     ':([\\s\\S]*?))\\]\\]', 'g');
 
 const decode = (base64) => Buffer.from(base64, 'base64').toString('utf8');
@@ -158,6 +163,11 @@ function obey(turn, { op, text, numbers }, context) {
         }
         const args = (op === 'tool' ? rest : decode(rest)) || '{}';
         turn.calls.push({ name: tool.name, args });
+        return;
+    }
+    case 'invent': {
+        const [name, rest] = nameAndRest(text);
+        turn.calls.push({ name, args: rest || '{}' });
         return;
     }
     case 'find': {

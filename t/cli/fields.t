@@ -61,17 +61,42 @@ sub changes {
              uniq keys %now, keys %plain };
 }
 
-# Sampling and thinking exclude each other in this API.
-my @thoughtless = (thinking => { type => 'disabled' },
+# Sampling and forced calls exclude thinking in this API; without it the CLI
+# sends a temperature of its own.
+my @thoughtless = (thinking => { type => 'disabled' }, temperature => 1,
                    context_management => undef);
 
+my %tool = (name => 'look_up', description => '',
+            input_schema => { type => 'object', properties => {} });
+
 my %native = (
+    tools                 => {
+        tools => [ { %tool, input_schema => { type => 'object' } } ] },
+    functions             => {
+        tools => [ { %tool, input_schema => { type => 'object' } } ],
+        tool_choice => { type => 'auto',
+                         disable_parallel_tool_use => JSON::PP::true } },
+    tool_choice           => {
+        tools => [ \%tool ], tool_choice => { type => 'any' },
+        @thoughtless },
+    function_call         => {
+        tools => [ \%tool ],
+        tool_choice => { type => 'tool', name => 'look_up',
+                         disable_parallel_tool_use => JSON::PP::true },
+        @thoughtless },
+    parallel_tool_calls   => {
+        tools => [ \%tool ],
+        tool_choice => { type => 'auto',
+                         disable_parallel_tool_use => JSON::PP::true } },
+    response_format       => {
+        messages => [ [ user => '[[say:{}]]' ] ],
+        output_config => { effort => 'high', format => {
+            type => 'json_schema', schema => { type => 'object' } } } },
     max_tokens            => { max_tokens => 77 },
     max_completion_tokens => { max_tokens => 77 },
     reasoning_effort      => { output_config => { effort => 'low' } },
-    temperature           => { temperature => 0.3, @thoughtless },
-    # the CLI's own where it must not think
-    top_p                 => { top_p => 0.9, temperature => 1, @thoughtless },
+    temperature           => { @thoughtless, temperature => 0.3 },
+    top_p                 => { @thoughtless, top_p => 0.9 },
     model                 => { model => 'a-model-of-the-backend' },
     messages              => {
         system   => ['Be brief.'],

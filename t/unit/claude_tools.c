@@ -515,12 +515,13 @@ static void lost_tools(void)
     } cases[] = {
         { "'a_b_1','f'", "-> -" },
         { "'f','a_b_1','more'", "-> -" },
+        { "'f','Task'", "-> -" },
         { "'f'", "bad_request: the CLI does not take these tools, or the "
           "schema of one of them: a.b -> kill" },
         { "", "bad_request: the CLI does not take these tools, or the schema "
           "of one of them: f, a.b -> kill" },
-        { "7,'f'", "bad_request: the CLI does not take these tools, or the "
-          "schema of one of them: a.b -> kill" },
+        { "7", "bad_request: the CLI does not take these tools, or the schema "
+          "of one of them: f, a.b -> kill" },
     };
     clb_chat_t *chat;
     apr_size_t i;

@@ -28,7 +28,8 @@ package CLB::Model;
 # system_of($body), turns_of($body): the client's part of a request, without
 # what the CLI adds itself, so that tests can compare exactly:
 #   ['text', ...]   and   [[role => 'text', ...], ...]
-# and thinking_of($body) the same of `thinking`.
+# where a block that is no text stands as it came; thinking_of($body) is the
+# same of `thinking`.
 
 use strict;
 use warnings;
@@ -251,13 +252,20 @@ sub reminders_of {
     };
 }
 
+# A block without the CLI's mark of how far the vendor may cache.
+sub uncached {
+    my %block = %{ $_[0] };
+    delete $block{cache_control};
+    return \%block;
+}
+
 sub turns_of {
     my ($body) = @_;
     my $is_reminder = reminders_of($body);
     my @turns;
     for my $message (@{ $body->{messages} }) {
         my ($role, $content) = @$message{qw(role content)};
-        my @parts = map { $_->{type} eq 'text' ? $_->{text} : $_ }
+        my @parts = map { $_->{type} eq 'text' ? $_->{text} : uncached($_) }
             ref $content ? @$content : { type => 'text', text => $content };
         next if $role eq 'system' && "@parts\n" =~ /\A(?:$system)\z/;
         @parts = grep { ref || !$is_reminder->($_) } @parts
