@@ -34,8 +34,8 @@ APLOG_USE_MODULE(clibridge);
 
 /* So long nothing is started ahead when a conversation begins: its first word
  * would come later. Several that begin add up. */
-#define CALM apr_time_from_msec(60)
-#define CALM_MAX apr_time_from_msec(400)
+#define CALM apr_time_from_msec(150)
+#define CALM_MAX apr_time_from_msec(600)
 
 /* Starts at once while no turn runs. */
 #define STARTS_MAX 2
