@@ -111,7 +111,7 @@ static clb_json_t *stop_sequences(const clb_chat_t *chat, apr_pool_t *pool)
     for (i = 0; i < chat->stop->nelts; i++) {
         const char *stop = APR_ARRAY_IDX(chat->stop, i, const char *);
 
-        if (stop[strspn(stop, " \t\r\n\v\f")] != '\0') {
+        if (stop[clb_blanks(stop)] != '\0') {
             clb_json_append(list, clb_json_pack(pool, "s", stop));
         }
     }

@@ -125,7 +125,8 @@ static void add_parts(clb_message_t *message, const clb_message_t *from)
         const clb_part_t *part = &APR_ARRAY_IDX(from->parts, i, clb_part_t);
 
         if (part->kind != CLB_PART_REASONING
-            && (part->kind != CLB_PART_TEXT || *part->text != '\0')) {
+            && (part->kind != CLB_PART_TEXT
+                || part->text[clb_blanks(part->text)] != '\0')) {
             APR_ARRAY_PUSH(message->parts, clb_part_t) = *part;
         }
     }
@@ -180,7 +181,7 @@ const char *clb_chat_arguments(const char *text, apr_pool_t *pool)
     const char *why;
     clb_json_t *json;
 
-    if (text == NULL || text[strspn(text, " \t\r\n")] == '\0') {
+    if (text == NULL || text[clb_blanks(text)] == '\0') {
         return "{}";
     }
     if (clb_json_parse(&json, text, strlen(text), CLB_JSON_LENIENT, &why,

@@ -186,8 +186,8 @@ const char *clb_chat_ignored(const clb_chat_t *chat, unsigned honoured);
 
 /**
  * The messages as the vendors' APIs want them: roles alternate (neighbours of
- * one role are merged), no empty text, no reasoning, first and last are the
- * user's. Where the client's history has none there, a user message
+ * one role are merged), no text of blanks alone, no reasoning, first and last
+ * are the user's. Where the client's history has none there, a user message
  * "Continue." is put. Computed once.
  * @return array of clb_message_t in chat->pool
  */

@@ -66,9 +66,9 @@ void clb_prefix_begin(clb_prefix_t *prefix, const clb_chat_t *chat,
 {
     memset(prefix, 0, sizeof(*prefix));
     prefix->pool = chat->pool;
+    clb_buf_init(&prefix->blanks, chat->pool, 16);
     clb_buf_init(&prefix->arguments, chat->pool, 64);
     clb_buf_init(&prefix->ids, chat->pool, 64);
-    clb_buf_init(&prefix->blanks, chat->pool, 16);
     clb_sha256_begin(&prefix->sum);
     add_text(prefix, owner);
     add_text(prefix, backend);
@@ -78,9 +78,10 @@ void clb_prefix_begin(clb_prefix_t *prefix, const clb_chat_t *chat,
     add_parameters(prefix, chat);
 }
 
+/* A text of blanks alone is none. */
 static void piece(clb_prefix_t *prefix, const char *text, apr_size_t len)
 {
-    if (!prefix->in_text && text[strspn(text, " \t\r\n\v\f")] == '\0') {
+    if (!prefix->in_text && clb_blanks(text) == len) {
         clb_buf_add(&prefix->blanks, text, len);
         return;
     }

@@ -164,6 +164,11 @@ const char *clb_utf8_clean(apr_pool_t *pool, const char *data,
     return buf.data;
 }
 
+apr_size_t clb_blanks(const char *text)
+{
+    return strspn(text, " \t\r\n\v\f");
+}
+
 apr_status_t clb_parse_int(apr_int64_t *value, const char *text,
                            apr_int64_t min, apr_int64_t max)
 {

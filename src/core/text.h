@@ -50,6 +50,9 @@ apr_size_t clb_utf8_tail(const char *data, apr_size_t len);
 /** Length of the valid UTF-8 sequence at @a s (1..4), 0 if there is none. */
 apr_size_t clb_utf8_len(const unsigned char *s, apr_size_t len);
 
+/** How many blanks @a text begins with. */
+apr_size_t clb_blanks(const char *text);
+
 /** Parse a decimal integer in [min, max] that is all of @a text.
  *  @return APR_SUCCESS or APR_EINVAL */
 apr_status_t clb_parse_int(apr_int64_t *value, const char *text,

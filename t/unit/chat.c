@@ -84,6 +84,8 @@ static void turn_rules(void)
            "an empty message is none, its neighbours meet");
     is_str(turns(CHAT("uq|", "a~think|a|~more", "u|r")), "uq aa ur",
            "empty parts and reasoning are left out");
+    is_str(turns(CHAT("u \n|q| a ", "a\n\n", "u\t")), "uq| a ",
+           "blanks alone are nothing");
     is_str(turns(CHAT("uq", "a~only", "ur")), "uq|r",
            "a message of reasoning alone is none");
     is_str(turns(CHAT("u", "a", "u")), "uContinue.",

@@ -360,6 +360,11 @@ static void answered_calls(void)
            "calls as they streamed");
     is_str(SAID("so", "c id1 f", "+{\"a\":1}", "c id2 g", "+{}"), next,
            "however that was");
+    is_str(SAID("so", "c id1 f", "+{\"a\":1}", "\n", "\n", "c id2 g"), next,
+           "blanks between them are nothing");
+    is_str(ANSWERED(CHAT("uhi"), "\n", " \nso", " "),
+           known(CHAT("uhi", "a\n \nso ", "unext"), 1),
+           "those at a text's ends are of it");
     ok(strcmp(SAID("so", "c id1 f", "+{\"a\":1}", "c id3 g"), next) != 0,
        "but with the model's ids");
     ok(strcmp(SAID("so", "c id1 f", "+{\"a\":1}"), next) != 0, "all of them");
