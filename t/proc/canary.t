@@ -95,6 +95,13 @@ sub test_is {
     }), $name // "$backend: $want" or diag "$got\n", join "\n", $s->tail;
 }
 
+sub running_is {
+    my ($s, $n) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    ok $s->wait_for(sub { $s->health->{slots}{running} == $n }, 'them'),
+        "turns that wait: $n";
+}
+
 sub answer_is {
     my ($r, $status, $code, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -142,7 +149,7 @@ my @cases  = (
     [ more => [ @bad ], @failed,
       qr/unlike 2\.1\.329, tools\[0\]: \{"name":"Bash"\} is not expected/ ],
     [ twice => [ (@good) x 2 ], @failed, qr/it sent 2 requests / ],
-    [ later => [ @good, ['result'], [ pause => 0.1 ], @good ], @failed,
+    [ later => [ @good, ['result'], @good ], @failed,
       qr/it sent 2 requests / ],
     [ gets => [ @good, [ GET => '/v1/models' ] ], @failed,
       qr/it sent 2 requests / ],
@@ -228,11 +235,12 @@ for ([ 'a pass' => \@good, 200 ], [ 'a failure' => \@bad, 503 ]) {
     my ($end, $asks, $status) = @$_;
     subtest "turns wait for $end" => sub {
         elsewhere;
-        program([ pause => 1 ], @$asks);
+        program([ until => "$dir/go" ], @$asks);
         my $s = start(backend('slow'));
         my @clients = ask_all($s, ('slow') x 3);
         test_is $s, 'slow', 'to come', 'nothing is known';
-        is $s->health->{slots}{running}, 3, 'they wait';
+        running_is $s, 3;
+        put("$dir/go", '');
         is statuses(@clients), join(' ', ($status) x 3), 'until it is';
         ends $s;
     };
@@ -300,11 +308,12 @@ subtest 'a program that is replaced' => sub {
 
 subtest 'replaced while its test runs' => sub {
     elsewhere;
-    program([ pause => 1 ], @good);
+    program([ until => "$dir/never" ], @good);
     my $s = start(backend('claude', 'CLIBridgeWarm persistent max=2'));
     $s->wait_for(sub { $s->marked }, 'the test');
     my ($client) = ask_all($s, 'claude');
-    my $bad = program(@bad);
+    running_is $s, 1;
+    program(@bad);
     is statuses($client), 503, 'the verdict is on the new one';
     test_is $s, 'claude', 'failed';
     unlike $s->log, qr/behaves as/, 'there was no other';
@@ -376,18 +385,25 @@ subtest 'each account has its own test' => sub {
 };
 
 subtest 'who failed serves before nobody' => sub {
-    my @accounts = homes(one => \@bad, two => [ [ pause => 1 ], @good ]);
+    my @accounts = homes(one => \@bad,
+                         two => [ [ until => "$top/go-two" ], @good ]);
     my $s = start(backend('claude', @accounts));
     test_is $s, 'claude', 'failed', 'one is known not to be good';
-    is statuses(ask_all($s, ('claude') x 3)), '200 200 200',
-        'turns wait for the other';
+    my @clients = ask_all($s, ('claude') x 3);
+    running_is $s, 3;
+    put("$top/go-two", '');
+    is statuses(@clients), '200 200 200', 'for the other';
     ends $s;
 };
 
 subtest 'who waits for one that fails goes to the other' => sub {
-    my @accounts = homes(one => [ [ pause => 1 ], @bad ], two => \@good);
+    my @go = [ until => "$top/go-both" ];
+    my @accounts = homes(one => [ @go, @bad ], two => [ @go, @good ]);
     my $s = start(backend('claude', @accounts));
-    is statuses(ask_all($s, ('claude') x 4)), '200 200 200 200', 'all do';
+    my @clients = ask_all($s, ('claude') x 4);
+    running_is $s, 4;
+    put("$top/go-both", '');
+    is statuses(@clients), '200 200 200 200', 'all do';
     ends $s;
 };
 
@@ -419,13 +435,13 @@ subtest 'CLIBridgeProcesses' => sub {
 
 subtest 'a graceful restart in the middle of a test' => sub {
     elsewhere;
-    program([ pause => 1 ], @good);
+    program([ until => "$dir/go" ], @good);
     my $s = start(backend('claude'));
     my $old = $s->keeper_pid;
     my @clients = ask_all($s, ('claude') x 2);
-    $s->wait_for(sub { $s->backend_health('claude')->{slots}{running} == 2 },
-                 'both');
+    running_is $s, 2;
     $s->graceful;
+    put("$dir/go", '');
     is statuses(@clients), '200 200', 'who waited for it is served';
     ok $s->wait_for(sub { !kill 0, $old }, 'its end'), 'the keeper is gone';
     answer_is $s->chat('x', model => 'claude'), 200, undef, 'the next serves';
