@@ -139,7 +139,8 @@ static void forms(void)
          "an answer's text is one");
     same(CHAT("ua", "ab", "ac", "ud"), CHAT("ua", "ab|c", "ud"),
          "also over messages");
-    other(plain, CHAT("uab", "a ", "ac", "ud"), "blanks before it count");
+    same(plain, CHAT("uab", "a ", "ac", "ud"),
+         "a message of blanks is none");
     same(plain, CHAT("uab", "a~hm|c", "ud"), "reasoning is left out");
     same(plain, CHAT("uab", "a", "ac", "ud"), "so is what is empty");
     other(plain, CHAT("uab", "ac ", "ud"), "a blank is something");
