@@ -385,11 +385,13 @@ static int patience(const clb_keeper_t *keeper)
         }
     }
     for (i = 0; i < keeper->pools->nelts; i++) {
-        apr_time_t at = APR_ARRAY_IDX(keeper->pools, i,
-                                      clb_pool_t).next_start;
+        const clb_pool_t *pool = &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t);
 
-        if (at > now && at < next) {
-            next = at;
+        if (pool->next_start > now && pool->next_start < next) {
+            next = pool->next_start;
+        }
+        if (pool->calm > now && pool->calm < next) {
+            next = pool->calm;
         }
     }
     APR_RING_FOREACH(hold, &keeper->holds, clb_hold_t, link) {

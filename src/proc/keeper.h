@@ -34,7 +34,8 @@ typedef struct clb_pool_t {
     int blocked;                 /**< must not be started at all */
     int failures;                /**< starts failed in a row */
     int starved;                 /**< the last one for want of resources */
-    apr_time_t next_start;       /**< not before: back-off, or a turn begins */
+    apr_time_t next_start;       /**< not before: back-off */
+    apr_time_t calm;             /**< nor ahead before: a turn begins */
     clb_error_e why_kind;        /**< of the last failure */
     char why[400];
     clb_trust_e trust;

@@ -176,9 +176,9 @@ void clb_warm_demand(clb_keeper_t *keeper, clb_pool_t *pool)
 
     decay(pool);
     pool->demand = fmax(pool->demand, at_once);
-    if (pool->next_start < pool->demand_at + CALM_MAX) {
-        pool->next_start = CALM + (pool->next_start > pool->demand_at
-                                   ? pool->next_start : pool->demand_at);
+    if (pool->calm < pool->demand_at + CALM_MAX) {
+        pool->calm = CALM + (pool->calm > pool->demand_at ? pool->calm
+                                                          : pool->demand_at);
     }
 }
 
@@ -514,7 +514,8 @@ static void start_ahead(clb_keeper_t *keeper, clb_pool_t *pool)
 
     if (count(keeper, pool, CLB_STARTING, CLB_IDLE) < target(keeper, pool)
         && starting < (busy > 0 ? 1 : STARTS_MAX)
-        && pool->next_start <= apr_time_now() && !full(keeper)
+        && pool->next_start <= apr_time_now()
+        && pool->calm <= apr_time_now() && !full(keeper)
         && !keeper->tight) {
         clb_warm_start(keeper, pool, 1, NULL, &process);
         keeper->filling = 1;
