@@ -34,10 +34,10 @@ sub system_text { { role => 'system',    content => $_[0] } }
 
 # --- what a model must get ------------------------------------------------
 
-# The texts in a content that are not empty.
+# The texts in a content that are more than blanks.
 sub texts_of {
     my ($content) = @_;
-    return grep { defined && length }
+    return grep { defined && /[^ \t\r\n\f\x0b]/ }
         ref $content ? map { $_->{text} } @$content : $content;
 }
 
