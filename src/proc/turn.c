@@ -22,7 +22,7 @@
 #define REPEAT apr_time_from_msec(100)
 
 /* After the process's exit or the end of its stdout: for the other of both. */
-#define EXIT_WAIT apr_time_from_sec(1)
+#define EXIT_WAIT apr_time_from_sec(3)
 
 /* After an answer: for the rest of a line. */
 #define LINE_WAIT apr_time_from_msec(50)
