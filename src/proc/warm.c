@@ -350,9 +350,9 @@ apr_status_t clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
     clb_step_t *step;
     apr_status_t rv;
 
+    clb_keeper_run_dir(keeper);
     /* it is inherited: the child could write its own only as a process that
      * others may look into */
-    clb_keeper_run_dir(keeper);
     clb_oom_set(keeper->oom, CLB_OOM_SCORE);
     rv = clb_process_start(&process, pool->backend, pool->account, pool->home,
                            env, apr_psprintf(keeper->tmp, "%s/%u",
