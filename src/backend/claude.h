@@ -7,12 +7,15 @@
 
 /**
  * The parts of the driver claude: claude_ask.c writes, claude.c reads, and
- * claude_tools.c knows what the CLI is to believe of the client's tools.
+ * claude_tools.c knows what the CLI is to believe of the client's tools, and
+ * claude_trial.c how the CLI is tested.
  */
 
 /** Ids of the control requests that warm a process up. */
 #define CLB_CLAUDE_VERSION "w0"
 #define CLB_CLAUDE_WARMED "w1"
+
+extern const clb_trial_t clb_claude_trial;
 
 /** Write one line. */
 void clb_claude_put(clb_step_t *out, const clb_json_t *json);
