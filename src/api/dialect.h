@@ -38,6 +38,7 @@ typedef struct clb_reply_t {
 typedef struct clb_dialect_t {
     const char *name;
     const char *id_prefix;
+    int thinks;                  /**< it has a place of its own for reasoning */
     /** Read a request; chat->asked stays NULL if it names no model.
      *  @return APR_SUCCESS, or APR_EGENERAL with @a error set */
     apr_status_t (*parse)(clb_chat_t *chat, const clb_json_t *body,

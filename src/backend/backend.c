@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+/* Suffixes that are looked behind: an alias can lead back to itself. */
+#define SUFFIXES_MAX 3
+
 int clb_model_is_pattern(const char *model)
 {
     return strpbrk(model, "*?") != NULL;
@@ -47,23 +50,84 @@ static int lists(const clb_backend_t *backend, const char *model,
     return 0;
 }
 
-const clb_backend_t *clb_backend_route(const apr_array_header_t *backends,
-                                       const char *model)
+static const clb_backend_t *find(const apr_array_header_t *backends,
+                                 const char *model, int patterns)
 {
-    int i, patterns;
+    int i;
 
     if (clb_model_is_pattern(model)) {
         return NULL;    /* a pattern is no model's name */
     }
-    for (patterns = 0; patterns <= 1; patterns++) {
-        for (i = 0; i < backends->nelts; i++) {
-            const clb_backend_t *backend = APR_ARRAY_IDX(backends, i,
-                                                         clb_backend_t *);
+    for (i = 0; i < backends->nelts; i++) {
+        const clb_backend_t *backend = APR_ARRAY_IDX(backends, i,
+                                                     clb_backend_t *);
 
-            if (backend->slots != 0 && lists(backend, model, patterns)) {
-                return backend;
-            }
+        if (backend->slots != 0 && lists(backend, model, patterns)) {
+            return backend;
         }
     }
     return NULL;
+}
+
+const clb_backend_t *clb_backend_route(const apr_array_header_t *backends,
+                                       const char *model)
+{
+    const clb_backend_t *backend = find(backends, model, 0);
+
+    return backend != NULL ? backend : find(backends, model, 1);
+}
+
+static const char *resolve(apr_hash_t *aliases, const char *name)
+{
+    const char *to = aliases == NULL ? NULL
+                   : apr_hash_get(aliases, name, APR_HASH_KEY_STRING);
+
+    return to != NULL ? to : name;
+}
+
+/* The name without its suffix, which counts more than one inside. */
+static int find_suffixed(clb_model_t *model,
+                         const apr_array_header_t *backends,
+                         apr_hash_t *aliases, apr_pool_t *pool, int depth);
+
+static int find_model(clb_model_t *model, const apr_array_header_t *backends,
+                      apr_hash_t *aliases, const char *name, apr_pool_t *pool,
+                      int depth)
+{
+    model->suffixed = 0;
+    model->name = resolve(aliases, name);
+    model->backend = find(backends, model->name, 0);
+    if (model->backend == NULL
+        && !find_suffixed(model, backends, aliases, pool, depth)) {
+        model->backend = clb_backend_route(backends, model->name);
+    }
+    return model->backend != NULL;
+}
+
+static int find_suffixed(clb_model_t *model,
+                         const apr_array_header_t *backends,
+                         apr_hash_t *aliases, apr_pool_t *pool, int depth)
+{
+    clb_model_t inner;
+    clb_suffix_t suffix;
+    const char *base = depth < SUFFIXES_MAX
+                     ? clb_suffix_split(model->name, &suffix, pool) : NULL;
+
+    if (base == NULL
+        || !find_model(&inner, backends, aliases, base, pool, depth + 1)) {
+        return 0;
+    }
+    *model = inner;
+    model->suffixed = 1;
+    model->suffix = suffix;
+    return 1;
+}
+
+apr_status_t clb_model_find(clb_model_t *model,
+                            const apr_array_header_t *backends,
+                            apr_hash_t *aliases, const char *name,
+                            apr_pool_t *pool)
+{
+    return find_model(model, backends, aliases, name, pool, 0) ? APR_SUCCESS
+                                                               : APR_NOTFOUND;
 }

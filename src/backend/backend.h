@@ -2,8 +2,9 @@
 #ifndef CLB_BACKEND_H
 #define CLB_BACKEND_H
 
-#include <apr_pools.h>
-#include <apr_tables.h>
+#include "../core/suffix.h"
+
+#include <apr_hash.h>
 #include <apr_time.h>
 
 struct clb_driver_t;
@@ -53,6 +54,8 @@ typedef struct clb_backend_t {
     apr_array_header_t *args;     /**< of const char *, after the driver's */
     apr_array_header_t *env;      /**< of clb_var_t */
     apr_array_header_t *models;   /**< of const char *: names and patterns */
+    apr_array_header_t *tools;    /**< of const char *: the CLI's own that it
+                                       may use */
     apr_array_header_t *accounts; /**< of clb_account_t, never empty */
     clb_reuse_e reuse;
     clb_warm_t warm;
@@ -61,6 +64,7 @@ typedef struct clb_backend_t {
                                        conversation, 0 = none */
     apr_interval_time_t park_time; /**< how long */
     int slots;                    /**< 0 = switched off, -1 = as the total */
+    int index;                    /**< its place in the configuration */
     int id;                       /**< its place in the shared table */
 } clb_backend_t;
 
@@ -73,5 +77,25 @@ int clb_model_is_pattern(const char *model);
  */
 const clb_backend_t *clb_backend_route(const apr_array_header_t *backends,
                                        const char *model);
+
+/** What the name of a model stands for. */
+typedef struct clb_model_t {
+    const clb_backend_t *backend;
+    const char *name;             /**< as the CLI is told */
+    int suffixed;                 /**< it asked for reasoning: */
+    clb_suffix_t suffix;
+} clb_model_t;
+
+/**
+ * Look @a name up: an alias first, then what a backend lists by that very
+ * name, then without the suffix that asks for reasoning (of which the alias of
+ * the rest may have another: the outer one counts), then by patterns.
+ * @param aliases name -> name, or NULL
+ * @return APR_SUCCESS, or APR_NOTFOUND when nobody serves it
+ */
+apr_status_t clb_model_find(clb_model_t *model,
+                            const apr_array_header_t *backends,
+                            apr_hash_t *aliases, const char *name,
+                            apr_pool_t *pool);
 
 #endif

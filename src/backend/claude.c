@@ -15,42 +15,22 @@ typedef struct claude_t {
     apr_uint32_t turn;       /* next of the chat's turns to write */
     apr_uint32_t offered;    /* the CLI told what tools it has */
     apr_uint32_t started;    /* a message_start was seen */
+    apr_uint32_t goes_on;    /* and another one is to come */
+    apr_uint32_t gap;        /* the next text is of another message */
     apr_uint64_t spoke;      /* bytes of text streamed */
     apr_uint32_t visible;    /* one of them was no blank */
     apr_uint32_t reasoned;   /* a stop reason was seen */
     apr_uint32_t calling;    /* the block that streams is a call */
+    apr_uint32_t calls;      /* of the client's tools */
+    apr_uint32_t own;        /* calls of the CLI's own tools */
     apr_uint32_t invented;   /* a call is of a tool that is not offered */
     apr_uint32_t answered;   /* the answer is whole; `result` is to come */
     apr_uint32_t failure;    /* clb_error_e named by a line before `result` */
     apr_uint32_t stop;       /* clb_stop_e of message_delta */
     apr_int64_t resets_at;   /* end of a used-up window, seconds since 1970 */
-    clb_usage_t usage;
+    clb_usage_t usage;       /* of the message that streams */
+    clb_usage_t before;      /* of those before */
 } claude_t;
-
-static const char *const argv[] = {
-    "-p", "--input-format", "stream-json", "--output-format", "stream-json",
-    "--verbose", "--include-partial-messages", "--tools", "",
-    "--strict-mcp-config", "--setting-sources", "",
-    "--no-session-persistence", "--disable-slash-commands",
-    "--agent", "bridge", "--max-turns", "1", NULL
-};
-
-static const char *const env[] = {
-    /* each session would ask the model for a title, and write telemetry */
-    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
-    "DISABLE_AUTOUPDATER=1",
-    /* "@/etc/hostname" in a prompt would send that file to the model */
-    "CLAUDE_CODE_DISABLE_ATTACHMENTS=1",
-    /* a broken stream would be asked again silently and doubled */
-    "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK=1",
-    "CLAUDE_CODE_MAX_RETRIES=1",
-    /* whether a prompt is too long is for the model's API to say */
-    "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE=100000000",
-    "DISABLE_COMPACT=1",
-    "DISABLE_AUTO_COMPACT=1",
-    "CLAUDE_AGENT_SDK_MCP_NO_PREFIX=1",
-    NULL
-};
 
 static const char *const models[] = {
     "sonnet", "opus", "haiku", "claude-*", NULL
@@ -177,9 +157,20 @@ static void fail(claude_t *state, const clb_json_t *json, clb_step_t *out)
     clb_step_error(out, kind, text, retry, CLB_FATE_END);
 }
 
+static void add_usage(clb_usage_t *sum, const clb_usage_t *usage)
+{
+    sum->input += usage->input;
+    sum->cache_read += usage->cache_read;
+    sum->cache_write += usage->cache_write;
+    sum->output += usage->output;
+}
+
 static void stop(claude_t *state, clb_step_t *out, clb_fate_e fate)
 {
-    clb_step_event(out, CLB_EV_USAGE)->u.usage = state->usage;
+    clb_usage_t usage = state->before;
+
+    add_usage(&usage, &state->usage);
+    clb_step_event(out, CLB_EV_USAGE)->u.usage = usage;
     clb_step_stop(out, state->stop <= CLB_STOP_CALLS ? state->stop
                   : CLB_STOP_END, fate);
 }
@@ -229,17 +220,43 @@ static void count(clb_usage_t *usage, const clb_json_t *json)
         "cache_creation_input_tokens", usage->cache_write);
 }
 
+/* A further message comes only after the use of a tool of the CLI's own. */
+static void next_message(claude_t *state)
+{
+    state->gap = state->gap || state->spoke > 0;
+    state->goes_on = 0;
+    state->spoke = 0;
+    state->visible = state->reasoned = state->own = 0;
+    add_usage(&state->before, &state->usage);
+    memset(&state->usage, 0, sizeof(state->usage));
+}
+
 static void message_start(claude_t *state, const clb_json_t *event,
                           clb_step_t *out)
 {
-    if (state->started) {
+    if (state->started && !state->goes_on) {
         clb_step_error(out, CLB_CLI_FAILED, "the CLI asked its model a second "
                        "time for one answer", 0, CLB_FATE_KILL);
         return;
     }
+    if (state->started) {
+        next_message(state);
+    }
+    else {
+        clb_step_event(out, CLB_EV_START);
+    }
     state->started = 1;
     count(&state->usage, clb_json_find(event, "message.usage"));
-    clb_step_event(out, CLB_EV_START);
+}
+
+/* The CLI runs the tool itself: that it does is all the client need know. */
+static void own_call(claude_t *state, const char *name, clb_step_t *out)
+{
+    clb_event_t *note = clb_step_event(out, CLB_EV_NOTE);
+
+    state->own++;
+    note->u.note.kind = CLB_NOTE_TOOL;
+    note->u.note.text = name;
 }
 
 static void call(claude_t *state, const clb_input_t *in,
@@ -256,6 +273,12 @@ static void call(claude_t *state, const clb_input_t *in,
     if (!state->calling) {
         return;
     }
+    if (clb_claude_own(in->chat, name)) {
+        state->calling = 0;
+        own_call(state, name, out);
+        return;
+    }
+    state->calls++;
     asked = clb_claude_asked(in->chat, name, out->pool);
     state->invented = state->invented || asked == NULL;
     call = clb_step_event(out, CLB_EV_CALL);
@@ -295,7 +318,9 @@ static void delta(claude_t *state, const clb_json_t *event, clb_step_t *out)
     const clb_json_t *delta = clb_json_get(event, "delta");
     const char *text = clb_json_get_string(delta, "text");
 
-    if (text != NULL) {
+    if (text != NULL && *text != '\0') {
+        clb_step_text(out, CLB_EV_TEXT, state->gap ? "\n\n" : NULL);
+        state->gap = 0;
         state->spoke += strlen(text);
         state->visible |= (apr_uint32_t)is_visible(text);
         clb_step_text(out, CLB_EV_TEXT, text);
@@ -351,11 +376,15 @@ static void message_delta(claude_t *state, const clb_json_t *event,
 }
 
 /* The client has all it asked for. A call of a tool that does not exist the CLI
- * would answer itself, with one more request. */
+ * would answer itself, with one more request; so it would one of its own beside
+ * the client's, whose results it does not have. */
 static void message_stop(claude_t *state, clb_step_t *out)
 {
-    if (state->invented) {
+    if (state->invented || (state->own > 0 && state->calls > 0)) {
         cut(state, state->stop, out);
+    }
+    else if (state->own > 0 && state->stop == CLB_STOP_CALLS) {
+        state->goes_on = 1;
     }
     else if (state->reasoned) {
         state->answered = 1;
@@ -503,7 +532,9 @@ static void control_request(const clb_input_t *in, const clb_json_t *json,
     else if (subtype != NULL && strcmp(subtype, "hook_callback") == 0) {
         answer = clb_json_pack(out->pool, "{s:{s:s, s:s}}",
             "hookSpecificOutput", "hookEventName", "PreToolUse",
-            "permissionDecision", "defer");
+            "permissionDecision", clb_claude_own(in->chat, clb_json_string(
+                clb_json_find(request, "input.tool_name"))) ? "allow"
+            : "defer");
     }
     clb_claude_put(out, answer != NULL
         ? clb_json_pack(out->pool, "{s:s, s:{s:s, s:s, s:O}}", "type",
@@ -597,8 +628,9 @@ static void step(void *state, const clb_input_t *in, clb_step_t *out)
 
 const clb_driver_t clb_driver_claude = {
     .name = "claude",
-    .argv = argv,
-    .env = env,
+    .args = clb_claude_args,
+    .env = clb_claude_env,
+    .web = clb_claude_web,
     .models = models,
     .files = files,
     .trial = &clb_claude_trial,

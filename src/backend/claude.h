@@ -6,9 +6,9 @@
 #include "driver.h"
 
 /**
- * The parts of the driver claude: claude_ask.c writes, claude.c reads, and
- * claude_tools.c knows what the CLI is to believe of the client's tools, and
- * claude_trial.c how the CLI is tested.
+ * The parts of the driver claude: claude_start.c starts the CLI, claude_ask.c
+ * writes, claude.c reads, claude_tools.c knows what the CLI is to believe of
+ * the client's tools, and claude_trial.c how the CLI is tested.
  */
 
 /** Ids of the control requests that warm a process up. */
@@ -16,6 +16,16 @@
 #define CLB_CLAUDE_WARMED "w1"
 
 extern const clb_trial_t clb_claude_trial;
+
+/* --- claude_start.c --- */
+
+extern const char *const clb_claude_env[];
+extern const char *const clb_claude_web[];
+
+/** The arguments of the CLI. */
+void clb_claude_args(const clb_backend_t *backend, apr_array_header_t *argv);
+
+/* --- claude_ask.c --- */
 
 /** Write one line. */
 void clb_claude_put(clb_step_t *out, const clb_json_t *json);
@@ -41,6 +51,9 @@ void clb_claude_history(clb_chat_t *chat, apr_uint32_t *next, int known,
                         clb_step_t *out);
 
 /* --- claude_tools.c --- */
+
+/** 1 if @a name is one of the CLI's own tools that it may use; NULL is none. */
+int clb_claude_own(const clb_chat_t *chat, const char *name);
 
 /** 1 if the CLI is told of tools. */
 int clb_claude_offers(const clb_chat_t *chat);

@@ -78,13 +78,12 @@ static void thinking(const clb_chat_t *chat, clb_step_t *out)
 {
     apr_int64_t budget = -1;
 
-    if (clb_chat_given(chat, CLB_BUDGET)) {
-        budget = chat->budget;
-    }
-    else if (chat->effort == CLB_EFFORT_NONE
-             || chat->effort == CLB_EFFORT_MINIMAL
-             || excludes_thinking(chat)) {
+    if (chat->effort == CLB_EFFORT_NONE || chat->effort == CLB_EFFORT_MINIMAL
+        || excludes_thinking(chat)) {
         budget = 0;
+    }
+    else if (clb_chat_given(chat, CLB_BUDGET)) {
+        budget = chat->budget;
     }
     if (budget >= 0) {
         control(out, "k", clb_json_pack(out->pool, "{s:s, s:I}", "subtype",

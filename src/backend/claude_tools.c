@@ -22,12 +22,26 @@
 /* The CLI cuts longer descriptions. */
 #define DESCRIPTION_LEN 2000
 
-static int plain(const char *name)
+int clb_claude_own(const clb_chat_t *chat, const char *name)
+{
+    int i;
+
+    for (i = 0; name != NULL && chat != NULL && chat->own != NULL
+                && i < chat->own->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(chat->own, i, const char *), name) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int plain(const clb_chat_t *chat, const char *name)
 {
     apr_size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop"
                             "qrstuvwxyz0123456789_-");
 
-    return name[len] == '\0' && len <= NAME_LEN && strcmp(name, HIDES) != 0;
+    return name[len] == '\0' && len <= NAME_LEN && strcmp(name, HIDES) != 0
+        && !clb_claude_own(chat, name);
 }
 
 /* A plain name for the @a i-th tool, which no other has. */
@@ -43,7 +57,7 @@ static const char *other_name(const clb_chat_t *chat, int i, const char *name,
         }
     }
     full = apr_psprintf(pool, "%s_%d", short_name, i);
-    while (clb_chat_tool(chat, full) != NULL) {
+    while (clb_chat_tool(chat, full) != NULL || clb_claude_own(chat, full)) {
         full = apr_pstrcat(pool, full, "_", NULL);
     }
     return full;
@@ -53,7 +67,7 @@ static const char *name_of(const clb_chat_t *chat, int i, apr_pool_t *pool)
 {
     const char *name = APR_ARRAY_IDX(chat->tools, i, clb_tool_t).name;
 
-    return plain(name) ? name : other_name(chat, i, name, pool);
+    return plain(chat, name) ? name : other_name(chat, i, name, pool);
 }
 
 const char *clb_claude_tool(const clb_chat_t *chat, const char *name,
@@ -67,7 +81,7 @@ const char *clb_claude_tool(const clb_chat_t *chat, const char *name,
             return name_of(chat, i, pool);
         }
     }
-    return plain(name) ? name : other_name(chat, 0, name, pool);
+    return plain(chat, name) ? name : other_name(chat, 0, name, pool);
 }
 
 const char *clb_claude_asked(const clb_chat_t *chat, const char *name,
@@ -163,9 +177,10 @@ const char *clb_claude_lost(const clb_chat_t *chat, const clb_json_t *taken,
     const char *lost = NULL;
     int i, n = 0;
 
-    /* the CLI has no others, and writes "Agent" as "Task" */
+    /* the CLI has no others but its own, and writes "Agent" as "Task" */
     if (!clb_claude_offers(chat)
-        || clb_json_size(taken) >= (apr_size_t)chat->tools->nelts) {
+        || clb_json_size(taken) >= (apr_size_t)(chat->tools->nelts
+            + (chat->own == NULL ? 0 : chat->own->nelts))) {
         return NULL;
     }
     for (i = 0; i < chat->tools->nelts; i++) {

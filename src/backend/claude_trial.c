@@ -35,6 +35,21 @@ static const clb_setting_t trial_env[] = {
     { "DISABLE_PROMPT_CACHING", "" }, { "SHELL", "" }, { NULL, NULL }
 };
 
+/* Of its own tools a version's description is the vendor's business. */
+static void adapt(const clb_backend_t *backend, clb_json_t *pattern,
+                  apr_pool_t *pool)
+{
+    clb_json_t *tools = clb_json_pack(pool, "[]");
+    int i;
+
+    for (i = 0; i < backend->tools->nelts; i++) {
+        clb_json_append(tools, clb_json_pack(pool, "{s:s, s:{s:b}, s:{s:b}}",
+            "name", APR_ARRAY_IDX(backend->tools, i, const char *),
+            "description?", "$any", 1, "input_schema?", "$any", 1));
+    }
+    clb_json_set(pattern, "tools", tools);
+}
+
 #define SSE(type, members) "event: " type "\ndata: {\"type\":\"" type "\"" \
     members "}\n\n"
 
@@ -54,4 +69,5 @@ const clb_trial_t clb_claude_trial = {
         SSE("message_delta", ",\"delta\":{\"stop_reason\":\"end_turn\","
             "\"stop_sequence\":null},\"usage\":{\"output_tokens\":1}")
         SSE("message_stop", ""),
+    .adapt = adapt,
 };

@@ -20,6 +20,11 @@ typedef struct command_t {
     apr_uint32_t started;
 } command_t;
 
+/* All of them are the operator's. */
+static void args(const clb_backend_t *backend, apr_array_header_t *argv)
+{
+}
+
 static unsigned traits(const clb_backend_t *backend)
 {
     return backend->reuse == CLB_REUSE_LINES ? CLB_REUSE : CLB_RAW;
@@ -289,7 +294,7 @@ static const clb_scratch_t files[] = {
 
 const clb_driver_t clb_driver_command = {
     .name = "command",
-    .argv = none,
+    .args = args,
     .env = none,
     .models = none,
     .files = files,

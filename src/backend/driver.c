@@ -93,6 +93,13 @@ apr_interval_time_t clb_step_wait(apr_int64_t count, apr_interval_time_t unit)
     return count <= 0 ? 0 : count > most / unit ? most : count * unit;
 }
 
+void clb_args_add(apr_array_header_t *argv, const char *const *list)
+{
+    for (; *list != NULL; list++) {
+        APR_ARRAY_PUSH(argv, const char *) = *list;
+    }
+}
+
 /* The last line of @a text, at most 200 bytes of its end. */
 static const char *last_line(apr_pool_t *pool, const char *text)
 {

@@ -4,6 +4,7 @@
 
 #include "../core/chat.h"
 #include "../core/event.h"
+#include "../core/json.h"
 #include "../core/text.h"
 #include "backend.h"
 
@@ -96,13 +97,21 @@ typedef struct clb_trial_t {
     const char *path;            /**< of the model's API, with its query, below
                                       the stub's */
     const char *answer;          /**< what the model says, as SSE */
+    /** Change what is known of a version's request by what the operator lets
+     *  the CLI do. */
+    void (*adapt)(const clb_backend_t *backend, clb_json_t *pattern,
+                  apr_pool_t *pool);
 } clb_trial_t;
 
 typedef struct clb_driver_t {
     const char *name;
-    const char *const *argv;     /**< fixed arguments, NULL-terminated */
+    /** Append its arguments, which come before the operator's. */
+    void (*args)(const clb_backend_t *backend, apr_array_header_t *argv);
     const char *const *env;      /**< fixed NAME=value, NULL-terminated */
     const char *const *models;   /**< default of CLIBridgeModels */
+    const char *const *web;      /**< the CLI's own tools for the web, NULL-
+                                      terminated; NULL: no tool of its own can
+                                      be allowed */
     const clb_scratch_t *files;  /**< ends with a NULL name */
     const clb_trial_t *trial;    /**< NULL: there is nothing to be tested */
     clb_warm_t warm;             /**< default of CLIBridgeWarm */
@@ -142,6 +151,9 @@ void clb_step_error(clb_step_t *step, clb_error_e kind, const char *message,
  *  at most, so that nobody's arithmetic overflows. */
 apr_interval_time_t clb_step_wait(apr_int64_t count,
                                   apr_interval_time_t unit);
+
+/** Append the words of @a list, which ends with NULL. */
+void clb_args_add(apr_array_header_t *argv, const char *const *list);
 
 /** What to tell of a process that ended by itself (EXIT): how, and the end of
  *  the last line of its stderr. */

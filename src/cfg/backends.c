@@ -76,12 +76,14 @@ clb_backend_t *clb_global_backend(apr_pool_t *pool, const char *name)
     clb_backend_t *backend = apr_pcalloc(pool, sizeof(*backend));
 
     backend->name = name;
+    backend->index = clb_reading.global->backends->nelts;
     backend->slots = backend->warm.min = backend->warm.max = CLB_UNSET;
     backend->park = CLB_UNSET;
     backend->park_time = apr_time_from_sec(300);
     backend->args = apr_array_make(pool, 4, sizeof(const char *));
     backend->env = apr_array_make(pool, 4, sizeof(clb_var_t));
     backend->models = apr_array_make(pool, 4, sizeof(const char *));
+    backend->tools = apr_array_make(pool, 2, sizeof(const char *));
     backend->accounts = apr_array_make(pool, 1, sizeof(clb_account_t));
     APR_ARRAY_PUSH(clb_reading.global->backends, clb_backend_t *) = backend;
     return backend;
@@ -106,8 +108,8 @@ const char *clb_cmd_backend(cmd_parms *cmd, void *dir, const char *arg)
     clb_reading.backend = clb_global_backend(cmd->pool, name);
     err = walk(cmd, "CLIBridgeDriver CLIBridgeProgram CLIBridgeArg "
                "CLIBridgeEnv CLIBridgeEnvFile CLIBridgeModels CLIBridgeHome "
-               "CLIBridgeSlots CLIBridgeReuse CLIBridgeWarm CLIBridgePark "
-               "CLIBridgeUntested <CLIBridgeAccount>");
+               "CLIBridgeTools CLIBridgeSlots CLIBridgeReuse CLIBridgeWarm "
+               "CLIBridgePark CLIBridgeUntested <CLIBridgeAccount>");
     clb_reading.backend = NULL;
     return err;
 }
@@ -225,6 +227,26 @@ const char *clb_cmd_models(cmd_parms *cmd, void *dir, const char *model)
     }
     if (err == NULL) {
         APR_ARRAY_PUSH(clb_reading.backend->models, const char *) = model;
+    }
+    return err;
+}
+
+/* What "web" stands for only the driver knows: see clb_check(). */
+const char *clb_cmd_tools(cmd_parms *cmd, void *dir, const char *name)
+{
+    const char *err = only_backend(cmd);
+
+    if (err == NULL && (*name == '\0' || strlen(name) >= CLB_NAME_MAX
+        || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                  "0123456789_") != strlen(name))) {
+        err = clb_wrong(cmd, "write none, web, or the name of a tool of the "
+                        "program, not '%s'", name);
+    }
+    if (err == NULL && strcasecmp(name, "none") == 0) {
+        clb_reading.backend->tools->nelts = 0;
+    }
+    else if (err == NULL) {
+        APR_ARRAY_PUSH(clb_reading.backend->tools, const char *) = name;
     }
     return err;
 }

@@ -85,6 +85,34 @@ static int default_park(server_rec *server, clb_backend_t *backend, int slots,
     return OK;
 }
 
+/* Put the names of the driver's tools in the place of "web". */
+static int check_tools(server_rec *server, clb_backend_t *backend,
+                       apr_pool_t *pool)
+{
+    const apr_array_header_t *asked = backend->tools;
+    const char *const *web = backend->driver->web;
+    int i, j;
+
+    if (asked->nelts > 0 && web == NULL) {
+        return complain(server, apr_pstrcat(pool, "<CLIBridgeBackend ",
+            backend->name, ">: CLIBridgeTools is not for the driver ",
+            backend->driver->name, NULL));
+    }
+    backend->tools = apr_array_make(pool, 4, sizeof(const char *));
+    for (i = 0; i < asked->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(asked, i, const char *);
+
+        if (strcasecmp(name, "web") != 0) {
+            APR_ARRAY_PUSH(backend->tools, const char *) = name;
+            continue;
+        }
+        for (j = 0; web[j] != NULL; j++) {
+            APR_ARRAY_PUSH(backend->tools, const char *) = web[j];
+        }
+    }
+    return OK;
+}
+
 static void default_models(clb_backend_t *backend)
 {
     const char *const *model;
@@ -142,7 +170,9 @@ static int check_backend(server_rec *server, clb_global_t *global,
     default_models(backend);
     slots = backend->slots == CLB_UNSET ? global->slots : backend->slots;
     default_warm(backend, slots);
-    return default_park(server, backend, slots, pool);
+    return check_tools(server, backend, pool) != OK
+        ? HTTP_INTERNAL_SERVER_ERROR
+        : default_park(server, backend, slots, pool);
 }
 
 /* Under root somebody else runs the CLIs; root only if it is written out. */
@@ -202,15 +232,17 @@ static void warn_threads(server_rec *server, const clb_global_t *global)
     }
 }
 
-/* @return NULL if some backend serves what @a model stands for */
-static const char *unserved(const clb_global_t *global,
-                            const clb_server_conf_t *conf, const char *model)
+static int is_served(const clb_global_t *global, const clb_server_conf_t *conf,
+                     const char *name, const char **what, apr_pool_t *pool)
 {
-    const char *to = conf->aliases == NULL ? NULL
-        : apr_hash_get(conf->aliases, model, APR_HASH_KEY_STRING);
+    clb_model_t model;
 
-    to = to != NULL ? to : model;
-    return clb_backend_route(global->backends, to) == NULL ? to : NULL;
+    if (clb_model_find(&model, global->backends, conf->aliases, name, pool)
+        == APR_SUCCESS) {
+        return 1;
+    }
+    *what = model.name;
+    return 0;
 }
 
 static int check_hosts(server_rec *main_server, const clb_global_t *global,
@@ -224,7 +256,7 @@ static int check_hosts(server_rec *main_server, const clb_global_t *global,
         const clb_server_conf_t *conf = clb_server_conf(s);
 
         if (conf->default_model != NULL
-            && (bad = unserved(global, conf, conf->default_model)) != NULL) {
+            && !is_served(global, conf, conf->default_model, &bad, pool)) {
             return complain(s, apr_pstrcat(pool, "CLIBridgeDefaultModel: no "
                             "backend serves '", bad, "'; see "
                             "CLIBridgeModels", NULL));
@@ -232,8 +264,7 @@ static int check_hosts(server_rec *main_server, const clb_global_t *global,
         for (hi = conf->aliases == NULL ? NULL
                   : apr_hash_first(pool, conf->aliases);
              hi != NULL; hi = apr_hash_next(hi)) {
-            if ((bad = unserved(global, conf, apr_hash_this_key(hi)))
-                != NULL) {
+            if (!is_served(global, conf, apr_hash_this_key(hi), &bad, pool)) {
                 return complain(s, apr_pstrcat(pool, "CLIBridgeAlias: no "
                                 "backend serves '", bad, "'; see "
                                 "CLIBridgeModels", NULL));

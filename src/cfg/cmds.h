@@ -59,6 +59,7 @@ const char *clb_cmd_max_body(cmd_parms *cmd, void *dir, const char *size);
 const char *clb_cmd_max_answer(cmd_parms *cmd, void *dir, const char *size);
 const char *clb_cmd_anonymous(cmd_parms *cmd, void *dir, const char *text);
 const char *clb_cmd_unsupported(cmd_parms *cmd, void *dir, const char *text);
+const char *clb_cmd_reasoning(cmd_parms *cmd, void *dir, const char *text);
 const char *clb_cmd_origin(cmd_parms *cmd, void *dir, const char *origin);
 const char *clb_cmd_backend(cmd_parms *cmd, void *dir, const char *arg);
 const char *clb_cmd_account(cmd_parms *cmd, void *dir, const char *arg);
@@ -70,6 +71,7 @@ const char *clb_cmd_env(cmd_parms *cmd, void *dir, const char *name,
 const char *clb_cmd_env_file(cmd_parms *cmd, void *dir, const char *name,
                              const char *file);
 const char *clb_cmd_models(cmd_parms *cmd, void *dir, const char *model);
+const char *clb_cmd_tools(cmd_parms *cmd, void *dir, const char *name);
 const char *clb_cmd_home(cmd_parms *cmd, void *dir, const char *path);
 const char *clb_cmd_reuse(cmd_parms *cmd, void *dir, const char *text);
 const char *clb_cmd_park(cmd_parms *cmd, void *dir, const char *number,

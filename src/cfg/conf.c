@@ -231,6 +231,14 @@ const char *clb_cmd_unsupported(cmd_parms *cmd, void *dir,
                        &((clb_dir_conf_t *)dir)->unsupported);
 }
 
+const char *clb_cmd_reasoning(cmd_parms *cmd, void *dir, const char *text)
+{
+    static const char *const names[] = { "field", "tags", "off", NULL };
+
+    return clb_cfg_choice(cmd, text, names,
+                          &((clb_dir_conf_t *)dir)->reasoning);
+}
+
 const char *clb_cmd_origin(cmd_parms *cmd, void *dir, const char *origin)
 {
     clb_dir_conf_t *conf = dir;

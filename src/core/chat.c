@@ -79,6 +79,43 @@ void clb_chat_system(clb_chat_t *chat, const char *text)
                  : apr_pstrcat(chat->pool, chat->system, "\n\n", text, NULL);
 }
 
+static const char *without_thoughts(const char *text, apr_pool_t *pool)
+{
+    const char *from, *to;
+    clb_buf_t rest;
+
+    if (text == NULL || strstr(text, CLB_THINK) == NULL) {
+        return text;
+    }
+    clb_buf_init(&rest, pool, strlen(text));
+    while ((from = strstr(text, CLB_THINK)) != NULL
+           && (to = strstr(from, CLB_THOUGHT)) != NULL) {
+        clb_buf_add(&rest, text, (apr_size_t)(from - text));
+        text = to + sizeof(CLB_THOUGHT) - 1;
+    }
+    clb_buf_puts(&rest, text);
+    return rest.data;
+}
+
+void clb_chat_forget_thoughts(clb_chat_t *chat)
+{
+    int i, j;
+
+    for (i = 0; i < chat->messages->nelts; i++) {
+        clb_message_t *message = &APR_ARRAY_IDX(chat->messages, i,
+                                                clb_message_t);
+
+        for (j = 0; message->role == CLB_ROLE_ASSISTANT
+                    && j < message->parts->nelts; j++) {
+            clb_part_t *part = &APR_ARRAY_IDX(message->parts, j, clb_part_t);
+
+            if (part->kind == CLB_PART_TEXT) {
+                part->text = without_thoughts(part->text, chat->pool);
+            }
+        }
+    }
+}
+
 void clb_chat_give(clb_chat_t *chat, clb_field_e field, const char *name)
 {
     clb_given_t *given = apr_array_push(chat->given);

@@ -118,6 +118,8 @@ typedef struct clb_chat_t {
     apr_array_header_t *tools;     /**< of clb_tool_t: those it may call now */
     clb_choice_e choice;           /**< never REQUIRED or NAMED without tools */
     const char *chosen;            /**< NAMED: the tool */
+    const apr_array_header_t *own; /**< of const char *: tools that the CLI has
+                                        itself, or NULL */
     int one_call;                  /**< at most one call in an answer */
     int functions;                 /**< asked for by OpenAI's older names */
     clb_format_e format;
@@ -171,6 +173,14 @@ const clb_tool_t *clb_chat_tool(const clb_chat_t *chat, const char *name);
 
 /** Append a system text; several are joined by an empty line. */
 void clb_chat_system(clb_chat_t *chat, const char *text);
+
+/** Before and behind reasoning that stands in an answer's text. */
+#define CLB_THINK "<think>\n"
+#define CLB_THOUGHT "\n</think>\n\n"
+
+/** Take reasoning that stands in the text of the assistant's messages out of
+ *  it: the client sends answers back as it got them. */
+void clb_chat_forget_thoughts(clb_chat_t *chat);
 
 /** Note that the client gave @a field under @a name. */
 void clb_chat_give(clb_chat_t *chat, clb_field_e field, const char *name);

@@ -41,7 +41,8 @@ typedef struct clb_usage_t {
 
 typedef enum clb_note_e {
     CLB_NOTE_RETRY,            /**< the CLI tries its upstream again */
-    CLB_NOTE_LIMIT             /**< the vendor told where its limits stand */
+    CLB_NOTE_LIMIT,            /**< the vendor told where its limits stand */
+    CLB_NOTE_TOOL              /**< the CLI uses a tool of its own: its name */
 } clb_note_e;
 
 /** One event. Pointers are valid until the function it is given to returns. */

@@ -18,6 +18,8 @@ struct clb_filter_t {
     int calls;
     clb_format_e format;         /* what the answer must be */
     clb_buf_t answer;            /* all of its text, unless that is TEXT */
+    clb_reasoning_e reasoning;
+    int thinking;                /* a tag is open */
     int over;
 };
 
@@ -39,6 +41,11 @@ void clb_filter_form(clb_filter_t *filter, const clb_chat_t *chat)
 {
     filter->one_call = chat->one_call;
     filter->format = chat->format;
+}
+
+void clb_filter_reasoning(clb_filter_t *filter, clb_reasoning_e as)
+{
+    filter->reasoning = as;
 }
 
 static apr_status_t pass(clb_filter_t *filter, const clb_event_t *event)
@@ -145,6 +152,47 @@ static apr_status_t text(clb_filter_t *filter, const clb_event_t *event)
     return rv;
 }
 
+static apr_status_t flush(clb_filter_t *filter)
+{
+    apr_status_t rv = pass_text(filter, filter->held.data, filter->held.len);
+
+    clb_buf_reset(&filter->held);
+    return rv;
+}
+
+/* Reasoning is no text of the answer: no stop sequence ends it. */
+static apr_status_t reasoning(clb_filter_t *filter, const clb_event_t *event)
+{
+    apr_status_t rv;
+
+    if (filter->reasoning == CLB_REASONING_FIELD) {
+        return pass(filter, event);
+    }
+    if (filter->reasoning == CLB_REASONING_OFF
+        || filter->format != CLB_FORMAT_TEXT) {
+        return APR_SUCCESS;
+    }
+    if ((rv = flush(filter)) != APR_SUCCESS) {
+        return rv;
+    }
+    if (!filter->thinking) {
+        filter->thinking = 1;
+        rv = pass_text(filter, CLB_THINK, sizeof(CLB_THINK) - 1);
+    }
+    return rv != APR_SUCCESS ? rv
+         : pass_text(filter, event->u.text.data, event->u.text.len);
+}
+
+/* Whatever is no reasoning ends it. */
+static apr_status_t end_reasoning(clb_filter_t *filter)
+{
+    if (!filter->thinking) {
+        return APR_SUCCESS;
+    }
+    filter->thinking = 0;
+    return pass_text(filter, CLB_THOUGHT, sizeof(CLB_THOUGHT) - 1);
+}
+
 static apr_status_t too_large(clb_filter_t *filter)
 {
     clb_event_t event = { .kind = CLB_EV_ERROR };
@@ -153,14 +201,6 @@ static apr_status_t too_large(clb_filter_t *filter)
     event.u.error.message = "the answer grew larger than this server allows "
                             "(CLIBridgeMaxAnswer)";
     return finish(filter, &event);
-}
-
-static apr_status_t flush(clb_filter_t *filter)
-{
-    apr_status_t rv = pass_text(filter, filter->held.data, filter->held.len);
-
-    clb_buf_reset(&filter->held);
-    return rv;
 }
 
 /* The second call ends the answer: the first is the one that was allowed. */
@@ -207,29 +247,44 @@ static apr_status_t stop(clb_filter_t *filter, const clb_event_t *event)
     return rv == APR_SUCCESS ? pass(filter, event) : rv;
 }
 
+/* What has a text, within the cap. */
+static apr_status_t words(clb_filter_t *filter, const clb_event_t *event)
+{
+    if (event->u.text.len > filter->left) {
+        return too_large(filter);
+    }
+    filter->left -= event->u.text.len;
+    if (event->kind == CLB_EV_REASONING) {
+        return reasoning(filter, event);
+    }
+    if (event->kind == CLB_EV_ARGUMENTS) {
+        return pass(filter, event);
+    }
+    if (filter->format != CLB_FORMAT_TEXT) {
+        clb_buf_add(&filter->answer, event->u.text.data, event->u.text.len);
+    }
+    return text(filter, event);
+}
+
 apr_status_t clb_filter_event(clb_filter_t *filter, const clb_event_t *event)
 {
-    apr_status_t rv;
+    apr_status_t rv = APR_SUCCESS;
 
     if (filter->over) {
         return APR_EOF;
+    }
+    if (event->kind == CLB_EV_TEXT || event->kind == CLB_EV_CALL
+        || event->kind == CLB_EV_STOP) {
+        rv = end_reasoning(filter);
+    }
+    if (rv != APR_SUCCESS) {
+        return rv;
     }
     switch (event->kind) {
     case CLB_EV_TEXT:
     case CLB_EV_REASONING:
     case CLB_EV_ARGUMENTS:
-        if (event->u.text.len > filter->left) {
-            return too_large(filter);
-        }
-        filter->left -= event->u.text.len;
-        if (event->kind != CLB_EV_TEXT) {
-            return pass(filter, event);
-        }
-        if (filter->format != CLB_FORMAT_TEXT) {
-            clb_buf_add(&filter->answer, event->u.text.data,
-                        event->u.text.len);
-        }
-        return text(filter, event);
+        return words(filter, event);
     case CLB_EV_CALL:
         return call(filter, event);
     case CLB_EV_STOP:

@@ -9,8 +9,8 @@
 
 /**
  * What no CLI does but a bridge can, done once between driver and dialect:
- * stop sequences, one call at most, whether an answer is JSON, and the cap on
- * its size.
+ * stop sequences, one call at most, whether an answer is JSON, where reasoning
+ * stands, and the cap on its size.
  */
 typedef struct clb_filter_t clb_filter_t;
 
@@ -23,6 +23,16 @@ typedef struct clb_filter_t clb_filter_t;
 clb_filter_t *clb_filter_create(apr_pool_t *pool,
                                 const apr_array_header_t *stop,
                                 apr_size_t max_answer, clb_sink_t sink);
+
+/** Where the client finds the model's reasoning. */
+typedef enum clb_reasoning_e {
+    CLB_REASONING_FIELD,   /**< where its dialect has a place for it */
+    CLB_REASONING_TAGS,    /**< in the text, between <think> and </think> */
+    CLB_REASONING_OFF      /**< nowhere */
+} clb_reasoning_e;
+
+/** Present reasoning @a as; not in the text of an answer that is to be JSON. */
+void clb_filter_reasoning(clb_filter_t *filter, clb_reasoning_e as);
 
 /**
  * Hold the answer to what @a chat asks of its form: one call at most, and JSON.

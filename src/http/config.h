@@ -3,6 +3,7 @@
 #define CLB_HTTP_CONFIG_H
 
 #include "../acct/keys.h"
+#include "../core/filter.h"
 
 #include <apr_hash.h>
 #include <httpd.h>
@@ -42,6 +43,7 @@ typedef enum clb_unsupported_e {
     F(apr_off_t, max_answer, CLB_UNSET)             \
     F(int, anonymous, CLB_UNSET)                    \
     F(int, unsupported, CLB_UNSET)                  \
+    F(int, reasoning, CLB_UNSET)                    \
     F(apr_array_header_t *, origins, NULL)
 
 #define CLB_MEMBER(type, name, unset) type name;

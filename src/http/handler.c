@@ -28,9 +28,16 @@ typedef struct job_t {
     clb_dir_conf_t conf;
     clb_route_t route;
     clb_chat_t *chat;
-    int backend;             /* index in the configuration */
+    const clb_backend_t *backend;
     clb_error_t error;
 } job_t;
+
+static clb_reasoning_e reasoning(const job_t *job)
+{
+    return job->conf.reasoning == CLB_REASONING_TAGS
+           && job->route.dialect->thinks ? CLB_REASONING_FIELD
+         : job->conf.reasoning;
+}
 
 static apr_status_t take_chat(job_t *job)
 {
@@ -43,7 +50,11 @@ static apr_status_t take_chat(job_t *job)
         return rv;
     }
     job->chat = clb_chat_create(r->pool);
-    return job->route.dialect->parse(job->chat, body, &job->error);
+    rv = job->route.dialect->parse(job->chat, body, &job->error);
+    if (rv == APR_SUCCESS && reasoning(job) == CLB_REASONING_TAGS) {
+        clb_chat_forget_thoughts(job->chat);
+    }
+    return rv;
 }
 
 static apr_status_t no_model(job_t *job)
@@ -53,14 +64,12 @@ static apr_status_t no_model(job_t *job)
                          "/v1/models lists what does", job->chat->asked);
 }
 
-/* The model by its alias, and the backend that serves it. */
+/* The backend that serves the model, and what its name says of the chat. */
 static apr_status_t take_backend(job_t *job)
 {
     clb_server_conf_t *server = clb_server_conf(job->r->server);
-    const apr_array_header_t *backends = clb_run()->global->backends;
-    const clb_backend_t *backend;
     clb_chat_t *chat = job->chat;
-    int i;
+    clb_model_t model;
 
     if (chat->asked == NULL) {
         chat->asked = server->default_model;
@@ -69,22 +78,23 @@ static apr_status_t take_backend(job_t *job)
         return clb_error_set(&job->error, job->r->pool, CLB_BAD_REQUEST,
                              "model", "'model' must be given");
     }
-    chat->model = clb_model_alias(job->r, chat->asked);
-    backend = clb_backend_route(backends, chat->model);
-    for (i = 0; i < backends->nelts; i++) {
-        if (APR_ARRAY_IDX(backends, i, clb_backend_t *) == backend) {
-            job->backend = i;
-            return APR_SUCCESS;
-        }
+    if (clb_model_find(&model, clb_run()->global->backends, server->aliases,
+                       chat->asked, job->r->pool) != APR_SUCCESS) {
+        return no_model(job);
     }
-    return no_model(job);
+    chat->model = model.name;
+    if (model.suffixed) {
+        clb_suffix_apply(&model.suffix, chat);
+    }
+    chat->own = model.backend->tools;
+    job->backend = model.backend;
+    return APR_SUCCESS;
 }
 
 /* What the chat is made of must be what this backend's CLI can take. */
 static apr_status_t check_needs(job_t *job)
 {
-    const clb_backend_t *backend = APR_ARRAY_IDX(
-        clb_run()->global->backends, job->backend, clb_backend_t *);
+    const clb_backend_t *backend = job->backend;
     unsigned lacks = clb_chat_needs(job->chat)
                    & ~backend->driver->can(backend);
 
@@ -98,8 +108,7 @@ static apr_status_t check_needs(job_t *job)
 /* CLIBridgeUnsupported: fields this backend cannot honour. */
 static apr_status_t check_ignored(job_t *job)
 {
-    const clb_backend_t *backend = APR_ARRAY_IDX(
-        clb_run()->global->backends, job->backend, clb_backend_t *);
+    const clb_backend_t *backend = job->backend;
     const char *names = clb_chat_ignored(job->chat,
                                          backend->driver->honours(backend));
 
@@ -160,9 +169,9 @@ static void take_notes(const job_t *job, const clb_turn_t *turn,
     const clb_usage_t *usage = &stream->reply->usage;
 
     apr_table_setn(r->notes, "clibridge-model", job->chat->model);
-    apr_table_setn(r->notes, "clibridge-backend", APR_ARRAY_IDX(
-        clb_run()->global->backends, job->backend, clb_backend_t *)->name);
+    apr_table_setn(r->notes, "clibridge-backend", job->backend->name);
     note(r, "clibridge-process", turn->process);
+    note(r, "clibridge-tools", turn->tools);
     note(r, "clibridge-queue-ms", apr_time_as_msec(turn->queued));
     note(r, "clibridge-tokens-in", usage->input + usage->cache_read
          + usage->cache_write);
@@ -218,6 +227,7 @@ static void fill(clb_turn_t *turn, const job_t *job, clb_stream_t *stream)
     turn->sink.event = filtered;
     turn->sink.baton = filter;
     clb_filter_form(filter, job->chat);
+    clb_filter_reasoning(filter, reasoning(job));
     turn->client_fd = clb_client_fd(job->r);
     turn->gone = gone;
     turn->tick = tick;

@@ -16,7 +16,4 @@ int clb_handle_models(request_rec *r, const char *id);
 /** GET /health: from shared memory alone, without a lock. */
 int clb_handle_health(request_rec *r);
 
-/** The name a CLI is told for the model @a name (CLIBridgeAlias). */
-const char *clb_model_alias(request_rec *r, const char *name);
-
 #endif

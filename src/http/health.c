@@ -40,7 +40,7 @@ static clb_json_t *backend_json(request_rec *r, const clb_run_t *run,
     clb_load_t load = clb_table_load(shared, backend->id);
 
     return clb_json_pack(r->pool, "{s:s, s:s, s:s, s:s*, s:{s:i, s:i}, s:i, "
-        "s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I}",
+        "s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I}",
         "name", backend->name, "driver", backend->driver->name,
         "status", b->failing ? "failing" : "ok",
         "test", tests[b->trust % (CLB_TRUST_FAILED + 1)],
@@ -50,6 +50,7 @@ static clb_json_t *backend_json(request_rec *r, const clb_run_t *run,
         "settling", (int)b->census.settling, "parked", (int)b->census.parked,
         "dying", (int)b->census.dying,
         "hits", (long long)b->hits, "misses", (long long)b->misses,
+        "tools", (long long)b->tools,
         "starts", (long long)b->starts, "failures", (long long)b->failures);
 }
 

@@ -12,13 +12,14 @@
 #include <apr_strings.h>
 #include <http_protocol.h>
 
-const char *clb_model_alias(request_rec *r, const char *name)
+/* Who serves @a name in this virtual host, NULL if nobody does. */
+static const clb_backend_t *server_of(request_rec *r, const char *name)
 {
-    apr_hash_t *aliases = clb_server_conf(r->server)->aliases;
-    const char *model = aliases == NULL ? NULL
-        : apr_hash_get(aliases, name, APR_HASH_KEY_STRING);
+    clb_model_t model;
 
-    return model != NULL ? model : name;
+    return clb_model_find(&model, clb_run()->global->backends,
+                          clb_server_conf(r->server)->aliases, name, r->pool)
+           == APR_SUCCESS ? model.backend : NULL;
 }
 
 /* The start of the server is as good a date of creation as any, and stable. */
@@ -50,8 +51,8 @@ static clb_json_t *list_json(request_rec *r)
     int i, j;
 
     if (conf->default_model != NULL) {
-        add(r, list, seen, conf->default_model, clb_backend_route(backends,
-            clb_model_alias(r, conf->default_model)));
+        add(r, list, seen, conf->default_model,
+            server_of(r, conf->default_model));
     }
     for (i = 0; i < backends->nelts; i++) {
         const clb_backend_t *b = APR_ARRAY_IDX(backends, i, clb_backend_t *);
@@ -63,11 +64,9 @@ static clb_json_t *list_json(request_rec *r)
     for (hi = conf->aliases == NULL ? NULL
               : apr_hash_first(r->pool, conf->aliases);
          hi != NULL; hi = apr_hash_next(hi)) {
-        const void *alias;
-        void *model;
+        const char *alias = apr_hash_this_key(hi);
 
-        apr_hash_this(hi, &alias, NULL, &model);
-        add(r, list, seen, alias, clb_backend_route(backends, model));
+        add(r, list, seen, alias, server_of(r, alias));
     }
     return list;
 }
@@ -102,9 +101,7 @@ int clb_handle_models(request_rec *r, const char *id)
     if (id != NULL) {
         const char *name = with_slashes(r->pool, id);
 
-        backend = clb_backend_route(clb_run()->global->backends,
-                                    clb_model_alias(r, name));
-        if (backend == NULL) {
+        if ((backend = server_of(r, name)) == NULL) {
             clb_error_set(&error, r->pool, CLB_MODEL_NOT_FOUND, "model",
                           "the model '%s' does not exist here",
                           clb_utf8_clean(r->pool, name, strlen(name), NULL));

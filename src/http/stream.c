@@ -119,6 +119,18 @@ static apr_status_t fail(clb_stream_t *stream, const clb_error_t *error)
     return flush(stream);
 }
 
+/* No dialect has an event for it, but who watches can see it. */
+static apr_status_t note(clb_stream_t *stream, const clb_event_t *event)
+{
+    if (event->u.note.kind != CLB_NOTE_TOOL || !stream->reply->chat->stream) {
+        return APR_SUCCESS;
+    }
+    begin(stream);
+    clb_sse_comment(&stream->reply->out, apr_pstrcat(stream->r->pool, "tool ",
+                    event->u.note.text, NULL));
+    return flush(stream);
+}
+
 apr_status_t clb_stream_event(void *baton, const clb_event_t *event)
 {
     clb_stream_t *stream = baton;
@@ -141,6 +153,8 @@ apr_status_t clb_stream_event(void *baton, const clb_event_t *event)
     case CLB_EV_USAGE:
         stream->reply->usage = event->u.usage;
         return APR_SUCCESS;
+    case CLB_EV_NOTE:
+        return note(stream, event);
     case CLB_EV_ERROR:
         return fail(stream, &event->u.error);
     default:

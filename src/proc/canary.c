@@ -231,10 +231,11 @@ void clb_canary_work(clb_keeper_t *keeper)
 
 /* How the request differs from what is known of every version of its CLI;
  * NULL if it is one's own. */
-static const char *compare(const clb_driver_t *driver,
+static const char *compare(const clb_backend_t *backend,
                            const clb_stub_request_t *req,
                            const char **version, apr_pool_t *pool)
 {
+    const clb_driver_t *driver = backend->driver;
     const char *all = NULL, *why;
     const clb_canary_t *known;
     clb_json_t *body, *want;
@@ -253,8 +254,11 @@ static const char *compare(const clb_driver_t *driver,
             continue;
         }
         if (clb_json_parse(&want, known->text, strlen(known->text),
-                           CLB_JSON_STRICT, &why, pool) == APR_SUCCESS
-            && (why = clb_json_mismatch(want, body, pool)) == NULL) {
+                           CLB_JSON_STRICT, &why, pool) != APR_SUCCESS) {
+            continue;
+        }
+        driver->trial->adapt(backend, want, pool);
+        if ((why = clb_json_mismatch(want, body, pool)) == NULL) {
             *version = known->version;
             return NULL;
         }
@@ -344,7 +348,7 @@ static void judge(clb_keeper_t *keeper, clb_pool_t *pool, const char *said)
         distrust(keeper, pool, apr_psprintf(keeper->tmp, "it sent %d requests "
                  "to its model where one was due (%s)", count, said));
     }
-    else if ((why = compare(pool->backend->driver, req, &version,
+    else if ((why = compare(pool->backend, req, &version,
                             keeper->tmp)) != NULL) {
         distrust(keeper, pool, why);
     }

@@ -44,7 +44,7 @@ static apr_status_t knock(clb_lease_t *lease)
     }
     msg.u.lease.row = lease->claim.row;
     msg.u.lease.nonce = lease->claim.nonce;
-    msg.u.lease.backend = (apr_uint32_t)lease->backend;
+    msg.u.lease.backend = (apr_uint32_t)lease->backend->index;
     msg.u.lease.talk = lease->talk;
     while ((rv = clb_wire_send(lease->run->doorbell, &msg, &pair[1], 1))
            != APR_SUCCESS && APR_STATUS_IS_EAGAIN(rv)) {
@@ -61,13 +61,11 @@ static apr_status_t knock(clb_lease_t *lease)
     return APR_SUCCESS;
 }
 
-apr_status_t clb_lease_ask(clb_lease_t **out, clb_run_t *run, int backend,
-                           apr_uint64_t key, apr_interval_time_t wait,
-                           const clb_talk_t *talk, clb_error_t *error,
-                           apr_pool_t *pool)
+apr_status_t clb_lease_ask(clb_lease_t **out, clb_run_t *run,
+                           const clb_backend_t *backend, apr_uint64_t key,
+                           apr_interval_time_t wait, const clb_talk_t *talk,
+                           clb_error_t *error, apr_pool_t *pool)
 {
-    const clb_backend_t *b = APR_ARRAY_IDX(run->global->backends, backend,
-                                           clb_backend_t *);
     clb_lease_t *lease = apr_pcalloc(pool, sizeof(*lease));
     apr_status_t rv;
     char why[120];
@@ -77,7 +75,7 @@ apr_status_t clb_lease_ask(clb_lease_t **out, clb_run_t *run, int backend,
     lease->backend = backend;
     lease->talk = *talk;
     lease->fd = lease->in = lease->out = -1;
-    if (clb_slot_enter(&run->table, b->id, key, run->generation, wait,
+    if (clb_slot_enter(&run->table, backend->id, key, run->generation, wait,
                        &lease->claim) != APR_SUCCESS) {
         clb_error_set(error, pool, CLB_QUEUE_FULL, NULL,
                       "the queue of this server is full");

@@ -157,12 +157,9 @@ static const char *const *arguments(const clb_process_t *process)
     const clb_backend_t *backend = process->backend;
     apr_array_header_t *argv = apr_array_make(process->pool, 32,
                                               sizeof(const char *));
-    int i;
 
     APR_ARRAY_PUSH(argv, const char *) = backend->program;
-    for (i = 0; backend->driver->argv[i] != NULL; i++) {
-        APR_ARRAY_PUSH(argv, const char *) = backend->driver->argv[i];
-    }
+    backend->driver->args(backend, argv);
     apr_array_cat(argv, backend->args);
     APR_ARRAY_PUSH(argv, const char *) = NULL;
     return (const char *const *)argv->elts;

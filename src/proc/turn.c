@@ -9,6 +9,7 @@
 #include "../core/line.h"
 #include "../core/prefix.h"
 
+#include <apr_atomic.h>
 #include <apr_strings.h>
 #include <errno.h>
 #include <poll.h>
@@ -58,6 +59,15 @@ typedef struct run_t {
     clb_talk_t talk;             /* what is known before the last turn */
 } run_t;
 
+static void count_tool(run_t *run, const clb_event_t *event)
+{
+    if (event->kind == CLB_EV_NOTE && event->u.note.kind == CLB_NOTE_TOOL) {
+        run->turn->tools++;
+        apr_atomic_inc32(&run->turn->run->table.shared
+                          ->backends[run->backend->id].tools);
+    }
+}
+
 static void pass(run_t *run, const clb_event_t *event)
 {
     clb_turn_t *turn = run->turn;
@@ -66,6 +76,7 @@ static void pass(run_t *run, const clb_event_t *event)
     if (run->over || turn->left) {
         return;
     }
+    count_tool(run, event);
     run->began = run->began || event->kind != CLB_EV_NOTE;
     rv = turn->sink.event(turn->sink.baton, event);
     run->told = apr_time_now();
@@ -538,8 +549,7 @@ static int try(clb_turn_t *turn, apr_time_t since, int anew)
 
     run->turn = turn;
     run->told = since;
-    run->backend = APR_ARRAY_IDX(turn->run->global->backends, turn->backend,
-                                 clb_backend_t *);
+    run->backend = turn->backend;
     run->driver = run->backend->driver;
     take_prefix(run, anew);
     if (clb_lease_ask(&run->lease, turn->run, turn->backend, turn->key,

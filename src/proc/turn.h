@@ -20,7 +20,7 @@ typedef struct clb_limits_t {
 typedef struct clb_turn_t {
     apr_pool_t *pool;            /**< lives as long as the turn */
     clb_run_t *run;
-    int backend;                 /**< index in the configuration */
+    const clb_backend_t *backend;
     apr_uint64_t key;            /**< whose turn: fairness */
     const char *owner;           /**< whose conversation, for nobody else */
     clb_chat_t *chat;
@@ -38,6 +38,7 @@ typedef struct clb_turn_t {
     apr_uint32_t process;        /**< which one served, 0 = none */
     apr_interval_time_t queued;  /**< time until the grant */
     int continued;               /**< a parked process went on */
+    int tools;                   /**< uses of the CLI's own tools */
     int left;                    /**< the client went away */
 } clb_turn_t;
 

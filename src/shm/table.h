@@ -15,7 +15,7 @@
  */
 
 #define CLB_TABLE_MAGIC 0x434c4254u
-#define CLB_TABLE_VERSION 2u
+#define CLB_TABLE_VERSION 3u
 #define CLB_TABLE_ROWS 1024
 /** Backends of one generation; a reload may rename all of them. */
 #define CLB_BACKENDS_MAX 32
@@ -71,6 +71,8 @@ typedef struct clb_table_backend_t {
     apr_uint32_t trust;      /**< clb_trust_e, the least of its accounts */
     apr_uint32_t hits;       /**< turns that found their conversation parked */
     apr_uint32_t misses;     /**< turns with history that did not */
+    apr_uint32_t tools;      /**< uses of the CLI's own tools; workers count
+                                  them, atomically */
 } clb_table_backend_t;
 
 typedef struct clb_shared_t {

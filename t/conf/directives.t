@@ -82,6 +82,7 @@ my %good = (
     CLIBridgeMaxAnswer    => ['1K', '16m', '4G'],
     CLIBridgeAnonymous    => ['off', 'loopback', 'On'],
     CLIBridgeUnsupported  => ['ignore', 'warn', 'Reject'],
+    CLIBridgeReasoning    => ['field', 'tags', 'Off'],
     CLIBridgeOrigin       => ['*', 'https://chat.example.org',
                               'http://localhost:3000 https://example.org'],
 );
@@ -130,6 +131,8 @@ my %bad = (
         { yes => "write one of off, loopback, on, not 'yes'" },
     CLIBridgeUnsupported =>
         { error => "write one of ignore, warn, reject, not 'error'" },
+    CLIBridgeReasoning =>
+        { think => "write one of field, tags, off, not 'think'" },
     CLIBridgeOrigin => {
         map { $_ => "write an origin such as https://chat.example.org or *,"
                     . " not '$_'" }
@@ -153,6 +156,7 @@ my %good_there = (
                          'adaptive max=0', 'periodic min=1024'],
     CLIBridgePark    => ['off', 'Off timeout=60'],
     CLIBridgeUntested => ['warn', 'Refuse'],
+    CLIBridgeTools   => ['none'],
 );
 my %bad_there = (
     CLIBridgeDriver =>
@@ -193,6 +197,10 @@ my %bad_there = (
     },
     CLIBridgeUntested =>
         { yes => "write one of warn, refuse, not 'yes'" },
+    CLIBridgeTools => {
+        map { $_ => 'write none, web, or the name of a tool of the program,'
+                    . " not '$_'" } 'Bash(ls:*)', 'web,files', '-x', 'x' x 64
+    },
 );
 
 my $mine = sub { "$_[0]\n" };
@@ -218,11 +226,11 @@ bad($_, qr/^\Q$_\E (?:takes|requires) \w+/m)
            CLIBridgeProcesses CLIBridgeMemory CLIBridgeKeyFile CLIBridgeAlias
            CLIBridgeDefaultModel CLIBridgeTimeout CLIBridgeKeepAlive
            CLIBridgeMaxBody CLIBridgeMaxAnswer CLIBridgeAnonymous
-           CLIBridgeUnsupported CLIBridgeOrigin);
+           CLIBridgeUnsupported CLIBridgeReasoning CLIBridgeOrigin);
 bad(backend($_), qr/^\Q$_\E (?:takes|requires) \w+/m, name => "$_ alone")
     for qw(CLIBridgeDriver CLIBridgeProgram CLIBridgeArg CLIBridgeEnv
            CLIBridgeEnvFile CLIBridgeModels CLIBridgeHome CLIBridgeReuse
-           CLIBridgePark CLIBridgeUntested);
+           CLIBridgePark CLIBridgeUntested CLIBridgeTools);
 bad('CLIBridge maybe', 'CLIBridge must be On or Off');
 
 # --- where a directive may stand ------------------------------------------
@@ -238,11 +246,11 @@ my @host   = qw(CLIBridge CLIBridgeKeyFile CLIBridgeAlias
                 CLIBridgeDefaultModel);
 my @dir    = qw(CLIBridgeTimeout CLIBridgeKeepAlive CLIBridgeMaxBody
                 CLIBridgeMaxAnswer CLIBridgeAnonymous CLIBridgeUnsupported
-                CLIBridgeOrigin);
+                CLIBridgeReasoning CLIBridgeOrigin);
 my @both   = qw(CLIBridgeHome CLIBridgeEnv CLIBridgeEnvFile);
 my @there  = qw(CLIBridgeDriver CLIBridgeProgram CLIBridgeArg CLIBridgeModels
                 CLIBridgeReuse CLIBridgeWarm CLIBridgePark
-                CLIBridgeUntested);
+                CLIBridgeUntested CLIBridgeTools);
 
 for my $name (@global) {
     bad(host("$name $value{$name}"), "$name: belongs to the main server, "
@@ -261,8 +269,8 @@ good(account("$_ $value{$_}")) for @both;
 
 my $belongs = 'does not belong into this section; what does:';
 my $inside  = 'CLIBridgeDriver CLIBridgeProgram CLIBridgeArg CLIBridgeEnv '
-            . 'CLIBridgeEnvFile CLIBridgeModels CLIBridgeHome CLIBridgeSlots '
-            . 'CLIBridgeReuse CLIBridgeWarm CLIBridgePark '
+            . 'CLIBridgeEnvFile CLIBridgeModels CLIBridgeHome CLIBridgeTools '
+            . 'CLIBridgeSlots CLIBridgeReuse CLIBridgeWarm CLIBridgePark '
             . 'CLIBridgeUntested <CLIBridgeAccount>';
 bad(backend("$_ $value{$_}"), "<CLIBridgeBackend>: $_ $belongs $inside",
     name => "$_ in a backend", at => $_)
@@ -324,6 +332,11 @@ bad(sprintf($section, 'one', 'CLIBridgeProgram /bin/cat'),
     . 'command');
 good(sprintf($section, 'claude', 'CLIBridgeProgram /bin/cat'),
      name => 'a name may say the driver');
+good(sprintf($section, 'claude', "CLIBridgeProgram /bin/cat\n"
+             . "CLIBridgeTools $_"), name => "CLIBridgeTools $_")
+    for 'web', 'Web', 'Bash Read', 'web Bash', 'none web';
+bad(backend('CLIBridgeTools web'), '<CLIBridgeBackend one>: CLIBridgeTools is '
+    . 'not for the driver command');
 for ('claude', 'echo') {
     bad(sprintf($section, $_, 'CLIBridgeDriver command'),
         "<CLIBridgeBackend $_>: write CLIBridgeProgram with the absolute path"

@@ -164,6 +164,18 @@ static void fields(void)
     ok(clb_chat_ignored(chat, ~0u) == NULL, "all honoured");
 }
 
+static void thoughts(void)
+{
+    clb_chat_t *chat = CHAT("u<think>\nx\n</think>\n\nwhat is this?",
+        "a<think>\nhm\n</think>\n\nOne. <think>\nha\n</think>\n\nTwo.", "uy",
+        "a<think> is a tag", "uz", "a<think>\nnever closed", "uq");
+
+    clb_chat_forget_thoughts(chat);
+    is_str(turns(chat), "u<think>\nx\n</think>\n\nwhat is this? aOne. Two. uy "
+           "a<think> is a tag uz a<think>\nnever closed uq",
+           "what we wrote into an answer is taken out of it, and no more");
+}
+
 static void efforts(void)
 {
     static const char *const names[] = { "none", "minimal", "low", "medium",
@@ -194,5 +206,6 @@ int main(void)
     system_text();
     fields();
     efforts();
+    thoughts();
     return tap_done();
 }

@@ -137,17 +137,47 @@ static int has(const char *const *list, const char *value)
     return 0;
 }
 
+static apr_array_header_t *words(const char *text)
+{
+    apr_array_header_t *list = apr_array_make(pool, 2, sizeof(char *));
+    char *last, *word, *copy = apr_pstrdup(pool, text);
+
+    for (word = apr_strtok(copy, " ", &last); word != NULL;
+         word = apr_strtok(NULL, " ", &last)) {
+        APR_ARRAY_PUSH(list, const char *) = word;
+    }
+    return list;
+}
+
+/* What follows @a name on the command line of a CLI that has @a tools. */
+static const char *argument(const char *name, const char *tools)
+{
+    clb_backend_t backend = { .tools = words(tools == NULL ? "" : tools) };
+    apr_array_header_t *argv = apr_array_make(pool, 16, sizeof(char *));
+    int i;
+
+    clb_driver_claude.args(&backend, argv);
+    for (i = 0; i < argv->nelts - 1; i++) {
+        if (strcmp(APR_ARRAY_IDX(argv, i, const char *), name) == 0) {
+            return APR_ARRAY_IDX(argv, i + 1, const char *);
+        }
+    }
+    return NULL;
+}
+
 static void command_line(void)
 {
-    const char *const *arg = clb_driver_claude.argv;
-
-    for (; *arg != NULL && strcmp(*arg, "--tools") != 0; arg++) {
-    }
-    ok(arg[0] != NULL && strcmp(arg[1], "") == 0, "the CLI gets no tools");
-    for (; *arg != NULL && strcmp(*arg, "--setting-sources") != 0; arg++) {
-    }
-    ok(arg[0] != NULL && strcmp(arg[1], "") == 0, "and nobody's settings");
-    ok(has(clb_driver_claude.argv, "--strict-mcp-config"), "and no servers");
+    is_str(argument("--tools", NULL), "", "the CLI gets no tools");
+    is_str(argument("--max-turns", NULL), "1", "and asks its model once");
+    ok(argument("--allowedTools", NULL) == NULL, "nothing is allowed");
+    is_str(argument("--setting-sources", NULL), "", "and nobody's settings");
+    ok(argument("--strict-mcp-config", NULL) != NULL, "and no servers");
+    is_str(argument("--tools", "WebFetch WebSearch"), "WebFetch,WebSearch",
+           "it gets those tools that the operator lets it have");
+    is_str(argument("--allowedTools", "WebFetch WebSearch"),
+           "WebFetch,WebSearch", "and may use them");
+    is_str(argument("--max-turns", "WebFetch"), "16",
+           "for which it asks again, but not for ever");
     ok(has(clb_driver_claude.env, "CLAUDE_CODE_DISABLE_ATTACHMENTS=1"),
        "and reads no file that a prompt names");
     is_int(clb_driver_claude.traits(NULL), CLB_PROBE | CLB_PARKS,

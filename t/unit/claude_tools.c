@@ -507,6 +507,76 @@ static void answers(void)
     is_int(turn.fate, CLB_FATE_CLEAN, "then the process can go on");
 }
 
+/* --- tools of the CLI's own --- */
+
+#define OWN START BLOCK("o1", "WebSearch") PIECE("{}") DELTA("tool_use") STOP
+#define HOOK(name) REQUEST("{'subtype':'hook_callback','input':" \
+    "{'tool_name':'" name "'}}")
+
+static turn_t *with_own(turn_t *turn, const char *lines)
+{
+    clb_chat_t *chat = CHAT("f", "WebFetch");
+    apr_array_header_t *own = apr_array_make(pool, 2, sizeof(char *));
+
+    APR_ARRAY_PUSH(own, const char *) = "WebFetch";
+    APR_ARRAY_PUSH(own, const char *) = "WebSearch";
+    chat->own = own;
+    ask(chat, CLB_ROLE_USER, "q");
+    begin(turn, chat, 0);
+    turn_print(turn, q(lines));
+    return turn;
+}
+
+static void own_tools(void)
+{
+    static const struct {
+        const char *lines;
+        const char *want;
+        const char *what;
+    } cases[] = {
+        { OWN, "start (WebSearch) -> -", "the CLI's own call is no call" },
+        { OWN START SAY("found") DELTA("end_turn") STOP,
+          "start (WebSearch) [found] usage 18+0+0/10/0 stop end -> park",
+          "the answer comes with the next message" },
+        { START SAY("Let me see.") BLOCK("o1", "WebFetch") DELTA("tool_use")
+          STOP START SAY("It is so.") DELTA("end_turn") STOP,
+          "start [Let me see.] (WebFetch) [\n\n] [It is so.] "
+          "usage 18+0+0/10/0 stop end -> park",
+          "texts of two messages are apart" },
+        { OWN START BLOCK("t1", "f") PIECE("{}") DELTA("tool_use") STOP,
+          "start (WebSearch) call t1 f {{}} usage 18+0+0/10/0 "
+          "stop calls -> park", "then a call of the client's" },
+        { START BLOCK("t1", "f") BLOCK("o1", "WebSearch") DELTA("tool_use")
+          STOP, "start call t1 f (WebSearch)" USAGE "calls -> kill",
+          "both at once: the client's turn it is" },
+        { START BLOCK("t1", "WebFetch_1") DELTA("tool_use") STOP,
+          "start call t1 WebFetch" USAGE "calls -> park",
+          "the client's tool of that name has another one" },
+        { OWN START SAY("a") DELTA("end_turn") STOP START,
+          "start (WebSearch) [a] usage 18+0+0/10/0 stop end -> kill",
+          "no message without a call before it" },
+        { INIT("'WebFetch','WebSearch','f','WebFetch_1'"), "-> -",
+          "its own tools are not the client's" },
+        { INIT("'WebFetch','WebSearch','f'"), "bad_request: the CLI does not "
+          "take these tools, or the schema of one of them: WebFetch -> kill",
+          "nor do they make up for lost ones" },
+    };
+    turn_t turn;
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        is_str(turn_said(with_own(&turn, cases[i].lines)), cases[i].want,
+               "%s", cases[i].what);
+    }
+    with_own(&turn, HOOK("WebSearch") HOOK("f") HOOK("Bash"));
+    for (i = 0; i < 3; i++) {
+        is_str(text_at(written(&turn, 2 + (int)i),
+               "response.response.hookSpecificOutput.permissionDecision"),
+               i == 0 ? "\"allow\"" : "\"defer\"",
+               "its own tools are allowed, no others: %d", (int)i);
+    }
+}
+
 static void lost_tools(void)
 {
     static const struct {
@@ -673,6 +743,7 @@ int main(void)
     schemas();
     requests();
     answers();
+    own_tools();
     lost_tools();
     replayed();
     twice_the_id();

@@ -456,6 +456,55 @@ static void forms(void)
            "I call{stop 4}", "calls are no answer yet");
 }
 
+/* Reasoning, text and how they end, presented @a as. */
+static const char *presented(clb_reasoning_e as, const char *script,
+                             const clb_chat_t *chat)
+{
+    static const char *const stop[] = { "END", NULL };
+    seen_t seen;
+    clb_filter_t *filter = filter_new(pool, &seen, list(pool, stop), 200);
+
+    clb_filter_form(filter, chat);
+    clb_filter_reasoning(filter, as);
+    for (; *script != '\0'; script++) {
+        clb_event_t event = { .kind = *script == 'r' ? CLB_EV_REASONING
+            : *script == 'c' ? CLB_EV_CALL : *script == '.' ? CLB_EV_STOP
+            : CLB_EV_TEXT };
+
+        if (event.kind == CLB_EV_REASONING || event.kind == CLB_EV_TEXT) {
+            event.u.text.data = *script == 'r' ? "hm END" : *script == 'e'
+                              ? "EN" : "text";
+            event.u.text.len = strlen(event.u.text.data);
+        }
+        clb_filter_event(filter, &event);
+    }
+    return seen.wrong ? "wrong" : seen.all.data;
+}
+
+static void reasoning(void)
+{
+    clb_chat_t *chat = clb_chat_create(pool);
+
+    is_str(presented(CLB_REASONING_FIELD, "rrt.", chat),
+           "<hm END><hm END>text{stop 0}", "as it came");
+    is_str(presented(CLB_REASONING_OFF, "rrt.", chat), "text{stop 0}",
+           "nowhere");
+    is_str(presented(CLB_REASONING_TAGS, "rrt.", chat),
+           "<think>\nhm ENDhm END\n</think>\n\ntext{stop 0}",
+           "in the text, and no stop sequence is looked for in it");
+    is_str(presented(CLB_REASONING_TAGS, "trt.", chat),
+           "text<think>\nhm END\n</think>\n\ntext{stop 0}", "in between");
+    is_str(presented(CLB_REASONING_TAGS, "er.", chat),
+           "EN<think>\nhm END\n</think>\n\n{stop 0}",
+           "what was held back comes before it");
+    is_str(presented(CLB_REASONING_TAGS, "rc.", chat),
+           "<think>\nhm END\n</think>\n\n{call}{stop 0}",
+           "a call ends it");
+    chat->format = CLB_FORMAT_JSON;
+    is_str(presented(CLB_REASONING_TAGS, "rt", chat), "text",
+           "not in an answer that is to be JSON");
+}
+
 int main(void)
 {
     apr_initialize();
@@ -469,5 +518,6 @@ int main(void)
     sink_says();
     calls();
     forms();
+    reasoning();
     return tap_done();
 }
