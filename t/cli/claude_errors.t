@@ -26,11 +26,9 @@ sub refusing {
         }));
 }
 
-sub closed_port {
-    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
-        or die "no port: $@\n";
-    return $socket->sockport;
-}
+# Bound, so that no other program can have it, but nobody listens there.
+my $deaf = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'tcp')
+    or die "no port: $@\n";
 
 my $m   = CLB::Model->start;
 my %api = (
@@ -46,7 +44,7 @@ my %backend = (
     nokey => [ $m, key => undef ],
     login => [ $m, key => undef,
                more => 'CLIBridgeEnv CLAUDE_CODE_OAUTH_TOKEN token' ],
-    dead  => [ $m, url => 'http://127.0.0.1:' . closed_port() ],
+    dead  => [ $m, url => 'http://127.0.0.1:' . $deaf->sockport ],
     map { $_ => [ $api{$_} ] } keys %api,
 );
 

@@ -148,7 +148,7 @@ for my $whose (sort keys %limited) {
             $limit->($s);
             my %n;
             $n{ $_ // 'waiting' }++ for ask_sixty($s, $model,
-                $slots == 2 ? 4 : 15);
+                $slots == 2 ? 4 : 60);
             diag join ', ', map { "$_: $n{$_}" } sort keys %n;
             cmp_ok $n{200} // 0, '>', 0, "$model: some run";
             cmp_ok $n{503} // 0, '>', 0, 'some are refused';
