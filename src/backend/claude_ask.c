@@ -198,16 +198,10 @@ typedef struct place_t {
     apr_pool_t *pool;
 } place_t;
 
-/* Clients' ids may be too odd for the vendor's API, or stand twice, so those
- * of the history are made up. */
 static const char *id_of(const place_t *at, const clb_part_t *part)
 {
-    int turn = part->kind == CLB_PART_CALL ? at->turn : at->turn - 1;
-
-    return turn < at->known || turn < 0 ? part->id
-         : apr_psprintf(at->pool, "toolu_h%d_%d", turn, clb_chat_find(
-               &APR_ARRAY_IDX(at->turns, turn, clb_message_t), CLB_PART_CALL,
-               part->id));
+    return clb_chat_call_id(at->chat, at->turn, part, at->known, "toolu_h",
+                            at->pool);
 }
 
 static clb_json_t *blocks(const place_t *at, const apr_array_header_t *parts);

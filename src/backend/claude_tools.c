@@ -5,8 +5,8 @@
  * request to the model. No tool is ever run, neither by the CLI nor by us.
  */
 #include "claude.h"
+#include "tools.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
 
@@ -35,66 +35,27 @@ int clb_claude_own(const clb_chat_t *chat, const char *name)
     return 0;
 }
 
-static int plain(const clb_chat_t *chat, const char *name)
+static int fits(const clb_chat_t *chat, const char *name)
 {
-    apr_size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop"
-                            "qrstuvwxyz0123456789_-");
-
-    return name[len] == '\0' && len <= NAME_LEN && strcmp(name, HIDES) != 0
+    return clb_tool_plain(name, NAME_LEN) && strcmp(name, HIDES) != 0
         && !clb_claude_own(chat, name);
-}
-
-/* A plain name for the @a i-th tool, which no other has. */
-static const char *other_name(const clb_chat_t *chat, int i, const char *name,
-                              apr_pool_t *pool)
-{
-    char *short_name = apr_pstrndup(pool, name, 40), *c;
-    const char *full;
-
-    for (c = short_name; *c != '\0'; c++) {
-        if (!apr_isalnum(*c) && *c != '-') {
-            *c = '_';
-        }
-    }
-    full = apr_psprintf(pool, "%s_%d", short_name, i);
-    while (clb_chat_tool(chat, full) != NULL || clb_claude_own(chat, full)) {
-        full = apr_pstrcat(pool, full, "_", NULL);
-    }
-    return full;
 }
 
 static const char *name_of(const clb_chat_t *chat, int i, apr_pool_t *pool)
 {
-    const char *name = APR_ARRAY_IDX(chat->tools, i, clb_tool_t).name;
-
-    return plain(chat, name) ? name : other_name(chat, i, name, pool);
+    return clb_tool_at(chat, i, fits, pool);
 }
 
 const char *clb_claude_tool(const clb_chat_t *chat, const char *name,
                             apr_pool_t *pool)
 {
-    int i;
-
-    for (i = 0; i < chat->tools->nelts; i++) {
-        if (strcmp(APR_ARRAY_IDX(chat->tools, i, clb_tool_t).name, name)
-            == 0) {
-            return name_of(chat, i, pool);
-        }
-    }
-    return plain(chat, name) ? name : other_name(chat, 0, name, pool);
+    return clb_tool_name(chat, name, fits, pool);
 }
 
 const char *clb_claude_asked(const clb_chat_t *chat, const char *name,
                              apr_pool_t *pool)
 {
-    int i;
-
-    for (i = 0; i < chat->tools->nelts; i++) {
-        if (strcmp(name_of(chat, i, pool), name) == 0) {
-            return APR_ARRAY_IDX(chat->tools, i, clb_tool_t).name;
-        }
-    }
-    return NULL;
+    return clb_tool_asked(chat, name, fits, pool);
 }
 
 /* Tools that must not be called now are offered only if the history has

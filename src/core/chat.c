@@ -333,6 +333,19 @@ int clb_chat_find(const clb_message_t *message, clb_part_e kind,
     return -1;
 }
 
+const char *clb_chat_call_id(clb_chat_t *chat, int turn,
+                             const clb_part_t *part, int known,
+                             const char *prefix, apr_pool_t *pool)
+{
+    const apr_array_header_t *turns = clb_chat_turns(chat);
+
+    turn -= part->kind == CLB_PART_RESULT;
+    return turn < known || turn < 0 ? part->id
+         : apr_psprintf(pool, "%s%d_%d", prefix, turn, clb_chat_find(
+               &APR_ARRAY_IDX(turns, turn, clb_message_t), CLB_PART_CALL,
+               part->id));
+}
+
 /* 1 if one of the messages from @a i on, which all must have results, has one
  * for the call @a id. */
 static int answered(const clb_chat_t *chat, int i, const char *id)

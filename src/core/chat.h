@@ -165,6 +165,16 @@ const char *clb_chat_unanswered(const clb_chat_t *chat);
 int clb_chat_find(const clb_message_t *message, clb_part_e kind,
                   const char *id);
 
+/**
+ * The id of the call that @a part, a CALL or RESULT of the turn @a turn, is of,
+ * as a vendor's API takes it: clients' ids may be too odd for it, or stand
+ * twice, so one is made up, which begins with @a prefix.
+ * @param known turns before this one keep their ids: the model gave them
+ */
+const char *clb_chat_call_id(clb_chat_t *chat, int turn,
+                             const clb_part_t *part, int known,
+                             const char *prefix, apr_pool_t *pool);
+
 /** 1 if a message of @a chat has a part of @a kind. */
 int clb_chat_has(const clb_chat_t *chat, clb_part_e kind);
 
