@@ -23,7 +23,7 @@ extern const char *const clb_claude_env[];
 extern const char *const clb_claude_web[];
 
 /** The arguments of the CLI. */
-void clb_claude_args(const clb_backend_t *backend, apr_array_header_t *argv);
+void clb_claude_args(const clb_start_t *start, apr_array_header_t *argv);
 
 /* --- claude_ask.c --- */
 

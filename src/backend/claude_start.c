@@ -42,14 +42,15 @@ const char *const clb_claude_env[] = {
 
 const char *const clb_claude_web[] = { "WebFetch", "WebSearch", NULL };
 
-void clb_claude_args(const clb_backend_t *backend, apr_array_header_t *argv)
+void clb_claude_args(const clb_start_t *start, apr_array_header_t *argv)
 {
-    const char *names = apr_array_pstrcat(argv->pool, backend->tools, ',');
+    const apr_array_header_t *own = start->backend->tools;
+    const char *names = apr_array_pstrcat(argv->pool, own, ',');
     const char *const tools[] = {
         "--tools", names, "--allowedTools", names, "--max-turns", OWN_TURNS,
         NULL
     };
 
     clb_args_add(argv, first);
-    clb_args_add(argv, backend->tools->nelts > 0 ? tools : no_tools);
+    clb_args_add(argv, own->nelts > 0 ? tools : no_tools);
 }

@@ -21,7 +21,7 @@ typedef struct command_t {
 } command_t;
 
 /* All of them are the operator's. */
-static void args(const clb_backend_t *backend, apr_array_header_t *argv)
+static void args(const clb_start_t *start, apr_array_header_t *argv)
 {
 }
 

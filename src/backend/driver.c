@@ -9,6 +9,7 @@
 
 static const clb_driver_t *const drivers[] = {
     &clb_driver_claude,
+    &clb_driver_codex,
     &clb_driver_command,
 };
 
@@ -98,6 +99,19 @@ void clb_args_add(apr_array_header_t *argv, const char *const *list)
     for (; *list != NULL; list++) {
         APR_ARRAY_PUSH(argv, const char *) = *list;
     }
+}
+
+const char *clb_start_var(const clb_start_t *start, const char *name)
+{
+    apr_size_t len = strlen(name);
+    const char *const *var;
+
+    for (var = start->env; *var != NULL; var++) {
+        if (strncmp(*var, name, len) == 0 && (*var)[len] == '=') {
+            return *var + len + 1;
+        }
+    }
+    return NULL;
 }
 
 /* The last line of @a text, at most 200 bytes of its end. */

@@ -77,6 +77,7 @@ typedef struct clb_step_t {
 #define CLB_REUSE 2u             /**< a process serves many turns */
 #define CLB_PROBE 4u             /**< warming exchanges lines */
 #define CLB_PARKS 8u             /**< a process can hold a conversation */
+#define CLB_CHATTY 16u           /**< what it says between turns means nothing */
 
 /** A scratch file and the environment variable that holds its path. */
 typedef struct clb_scratch_t {
@@ -103,16 +104,35 @@ typedef struct clb_trial_t {
                   apr_pool_t *pool);
 } clb_trial_t;
 
+/** A process that is about to be started. */
+typedef struct clb_start_t {
+    const clb_backend_t *backend;
+    const char *dir;             /**< its private directory */
+    const char *const *env;      /**< its environment, NULL-terminated */
+} clb_start_t;
+
+/** A file that a process finds in its private directory. */
+typedef struct clb_gift_t {
+    const char *name;
+    const char *text;
+} clb_gift_t;
+
 typedef struct clb_driver_t {
     const char *name;
     /** Append its arguments, which come before the operator's. */
-    void (*args)(const clb_backend_t *backend, apr_array_header_t *argv);
+    void (*args)(const clb_start_t *start, apr_array_header_t *argv);
     const char *const *env;      /**< fixed NAME=value, NULL-terminated */
     const char *const *models;   /**< default of CLIBridgeModels */
     const char *const *web;      /**< the CLI's own tools for the web, NULL-
                                       terminated; NULL: no tool of its own can
                                       be allowed */
     const clb_scratch_t *files;  /**< ends with a NULL name */
+    const clb_gift_t *gifts;     /**< ends with a NULL name; or NULL */
+    const char *const *natives;  /**< NULL-terminated; or NULL: where, seen from
+                                      the program's directory, the binary is
+                                      that it only starts */
+    apr_interval_time_t settle;  /**< how long a process may take to stop an
+                                      answer; 0 = 200 ms */
     const clb_trial_t *trial;    /**< NULL: there is nothing to be tested */
     clb_warm_t warm;             /**< default of CLIBridgeWarm */
     apr_size_t state_size;       /**< <= CLB_STATE_MAX; zeroed at start */
@@ -155,11 +175,15 @@ apr_interval_time_t clb_step_wait(apr_int64_t count,
 /** Append the words of @a list, which ends with NULL. */
 void clb_args_add(apr_array_header_t *argv, const char *const *list);
 
+/** The value of the variable @a name of a process's environment, or NULL. */
+const char *clb_start_var(const clb_start_t *start, const char *name);
+
 /** What to tell of a process that ended by itself (EXIT): how, and the end of
  *  the last line of its stderr. */
 const char *clb_exit_reason(const clb_input_t *in, apr_pool_t *pool);
 
 extern const clb_driver_t clb_driver_claude;
+extern const clb_driver_t clb_driver_codex;
 extern const clb_driver_t clb_driver_command;
 
 #endif

@@ -59,6 +59,12 @@ apr_status_t clb_line_next(clb_line_t *line, char **data, apr_size_t *len)
     return APR_SUCCESS;
 }
 
+void clb_line_reset(clb_line_t *line)
+{
+    clb_buf_reset(&line->buf);
+    line->start = line->scanned = 0;
+}
+
 apr_size_t clb_line_pending(const clb_line_t *line)
 {
     return line->buf.len - line->start;

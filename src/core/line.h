@@ -34,6 +34,9 @@ void clb_line_fill(clb_line_t *line, apr_size_t len);
  */
 apr_status_t clb_line_next(clb_line_t *line, char **data, apr_size_t *len);
 
+/** Forget what was read. */
+void clb_line_reset(clb_line_t *line);
+
 /** Bytes read that are not part of a line yet. */
 apr_size_t clb_line_pending(const clb_line_t *line);
 

@@ -76,16 +76,20 @@ static void finish(clb_pool_t *pool)
 
 void clb_canary_look(clb_keeper_t *keeper, clb_pool_t *pool)
 {
+    const char *program = clb_program(pool->backend, keeper->tmp);
     struct stat file;
 
-    if (stat(pool->backend->program, &file) != 0
+    if (stat(program, &file) != 0
         || (pool->edition > 0 && same_file(&file, &pool->file))) {
         return;
     }
     if (pool->edition > 0) {
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, keeper->server,
                      "backend %s (%s): %s was replaced", pool->backend->name,
-                     pool->account->name, pool->backend->program);
+                     pool->account->name, program);
+    }
+    if (strcmp(program, pool->program) != 0) {
+        pool->program = apr_pstrdup(keeper->pool, program);
     }
     pool->file = file;
     pool->edition++;
@@ -304,7 +308,7 @@ static void distrust(clb_keeper_t *keeper, clb_pool_t *pool, const char *why)
     ap_log_error(APLOG_MARK, backend->lenient ? APLOG_WARNING : APLOG_ERR, 0,
                  keeper->server, "backend %s (%s): %s failed its test and is "
                  "%s (CLIBridgeUntested): %s", backend->name,
-                 pool->account->name, backend->program, backend->lenient
+                 pool->account->name, pool->program, backend->lenient
                  ? "used all the same" : "not used", why);
     if (!backend->lenient) {
         pool->why_kind = CLB_CLI_UNTRUSTED;
@@ -361,7 +365,7 @@ static void judge(clb_keeper_t *keeper, clb_pool_t *pool, const char *said)
         ap_log_error(APLOG_MARK, APLOG_INFO, 0, keeper->server,
                      "backend %s (%s): %s behaves as %s",
                      pool->backend->name, pool->account->name,
-                     pool->backend->program, version);
+                     pool->program, version);
     }
 }
 

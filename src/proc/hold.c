@@ -15,7 +15,8 @@
 
 APLOG_USE_MODULE(clibridge);
 
-/* A process that was told to stop its answer has this long to do so. */
+/* A process that was told to stop its answer has this long to do so, if its
+ * driver does not know better. */
 #define SETTLE_LIMIT apr_time_from_msec(200)
 
 /* One that has given its answer has this long to be ready for the next turn;
@@ -204,6 +205,8 @@ static int grant(clb_keeper_t *keeper, clb_hold_t *hold,
     hold->process = process;
     process->hold = hold;
     process->turns++;
+    /* a line that it began between two turns is the worker's to skip */
+    clb_line_reset(&process->lines);
     clb_process_enter(process, CLB_LEASED, 0);
     if (!(backend->driver->traits(backend) & (CLB_REUSE | CLB_PARKS))) {
         /* the worker's close of stdin must be the last one */
@@ -265,12 +268,17 @@ void clb_hold_refuse(clb_keeper_t *keeper, const clb_pool_t *pool)
     }
 }
 
-static void settle(clb_keeper_t *keeper, clb_process_t *process)
+static void settle(clb_process_t *process)
 {
     clb_input_t in = { .kind = CLB_IN_CANCEL, .backend = process->backend };
 
-    clb_process_enter(process, CLB_SETTLING, SETTLE_LIMIT);
-    clb_process_step(process, &in);
+    apr_interval_time_t limit = process->backend->driver->settle;
+
+    clb_process_enter(process, CLB_SETTLING, limit > 0 ? limit
+                                                       : SETTLE_LIMIT);
+    if (clb_process_step(process, &in)->fate == CLB_FATE_CLEAN) {
+        clb_process_enter(process, CLB_IDLE, 0);
+    }
 }
 
 static void release(clb_keeper_t *keeper, clb_process_t *process,
@@ -291,13 +299,18 @@ static void release(clb_keeper_t *keeper, clb_process_t *process,
         clb_process_return(process, msg->state, 0);
         clb_process_enter(process, CLB_SETTLING, PARK_LIMIT);
     }
-    else if (reuse && msg->fate == CLB_FATE_CLEAN && !msg->midline) {
+    else if (reuse && msg->fate == CLB_FATE_CLEAN && !msg->midline
+             && !(backend->driver->traits(backend) & CLB_PARKS)) {
         clb_process_return(process, msg->state, 0);
         clb_process_enter(process, CLB_IDLE, 0);
     }
-    else if (reuse && msg->fate == CLB_FATE_SETTLE) {
+    else if (reuse && (msg->fate == CLB_FATE_SETTLE
+                       || msg->fate == CLB_FATE_PARK
+                       || msg->fate == CLB_FATE_CLEAN)) {
+        /* a conversation that does not stay is forgotten */
+        process->talk.held = 0;
         clb_process_return(process, msg->state, msg->midline != 0);
-        settle(keeper, process);
+        settle(process);
     }
     else {
         clb_process_end(process, msg->fate == CLB_FATE_KILL);

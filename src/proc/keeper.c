@@ -204,6 +204,12 @@ static void handle_signals(clb_keeper_t *keeper)
     }
 }
 
+static int is_chatty(const clb_process_t *process)
+{
+    return (process->backend->driver->traits(process->backend) & CLB_CHATTY)
+           != 0;
+}
+
 /* It said that its turn is over. What it said beyond that would be taken for
  * the next client's answer. */
 static void settled(clb_keeper_t *keeper, clb_process_t *process,
@@ -213,7 +219,7 @@ static void settled(clb_keeper_t *keeper, clb_process_t *process,
         clb_process_end(process, 1);
     }
     else if (step != NULL && step->fate == CLB_FATE_CLEAN) {
-        if (clb_line_pending(&process->lines) > 0) {
+        if (clb_line_pending(&process->lines) > 0 && !is_chatty(process)) {
             clb_process_end(process, 0);
         }
         else if (process->talk.held) {
@@ -254,7 +260,8 @@ static void hear(clb_keeper_t *keeper, clb_process_t *process)
     else if (was == CLB_SETTLING) {
         settled(keeper, process, rv, step);
     }
-    else if (was == CLB_PARKED) {
+    else if (was == CLB_PARKED || (was == CLB_IDLE && is_chatty(process)
+                                   && rv == APR_SUCCESS)) {
         spoke(process, rv, step);
     }
     else if (process->canary) {

@@ -31,6 +31,7 @@ typedef struct clb_pool_t {
     const clb_account_t *account;
     int index;                   /**< of the backend in the configuration */
     const char *home;
+    const char *program;         /**< the file that is run */
     int blocked;                 /**< must not be started at all */
     int failures;                /**< starts failed in a row */
     int starved;                 /**< the last one for want of resources */

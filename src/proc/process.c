@@ -13,7 +13,9 @@
 #include <apr_strings.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -152,17 +154,60 @@ static const char *const *unique(const char *const *env)
     return env;
 }
 
-static const char *const *arguments(const clb_process_t *process)
+const char *clb_program(const clb_backend_t *backend, apr_pool_t *pool)
+{
+    const char *const *native = backend->driver->natives;
+    char real[PATH_MAX];
+
+    if (native == NULL || realpath(backend->program, real) == NULL) {
+        return backend->program;
+    }
+    *strrchr(real, '/') = '\0';
+    for (; *native != NULL; native++) {
+        const char *path = apr_pstrcat(pool, real, "/", *native, NULL);
+
+        if (access(path, X_OK) == 0) {
+            return path;
+        }
+    }
+    return backend->program;
+}
+
+static const char *const *arguments(const clb_process_t *process,
+                                    const char *program,
+                                    const char *const *env)
 {
     const clb_backend_t *backend = process->backend;
+    const clb_start_t start = { backend, process->dir, env };
     apr_array_header_t *argv = apr_array_make(process->pool, 32,
                                               sizeof(const char *));
 
-    APR_ARRAY_PUSH(argv, const char *) = backend->program;
-    backend->driver->args(backend, argv);
+    APR_ARRAY_PUSH(argv, const char *) = program;
+    backend->driver->args(&start, argv);
     apr_array_cat(argv, backend->args);
     APR_ARRAY_PUSH(argv, const char *) = NULL;
     return (const char *const *)argv->elts;
+}
+
+static int make_gifts(const clb_process_t *process)
+{
+    const clb_gift_t *gift = process->backend->driver->gifts;
+
+    for (; gift != NULL && gift->name != NULL; gift++) {
+        const char *path = apr_pstrcat(process->pool, process->dir, "/",
+                                       gift->name, NULL);
+        apr_size_t len = strlen(gift->text);
+        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        int made = fd >= 0 && write(fd, gift->text, len) == (ssize_t)len;
+
+        if (fd >= 0) {
+            close(fd);
+        }
+        if (!made) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 static int make_dir(const char *path)
@@ -204,7 +249,8 @@ static apr_status_t make_scratch(clb_process_t *process)
     const clb_scratch_t *file = backend->driver->files;
 
     if (!make_dir(process->dir) || (process->cwd = make_cwd(process)) == NULL
-        || !make_dir(apr_pstrcat(process->pool, process->dir, "/tmp", NULL))) {
+        || !make_dir(apr_pstrcat(process->pool, process->dir, "/tmp", NULL))
+        || !make_gifts(process)) {
         return errno;
     }
     if (backend->driver->traits(backend) & CLB_REUSE) {
@@ -225,6 +271,7 @@ static apr_status_t make_scratch(clb_process_t *process)
 
 apr_status_t clb_process_start(clb_process_t **out,
                                const clb_backend_t *backend,
+                               const char *program,
                                const clb_account_t *account, const char *home,
                                const char *const *env, const char *dir,
                                apr_uint32_t id, int background,
@@ -248,9 +295,9 @@ apr_status_t clb_process_start(clb_process_t **out,
         rv += CLB_SCRATCH;
     }
     else {
-        what.program = backend->program;
-        what.argv = arguments(process);
+        what.program = program;
         what.env = unique(environment(process, account, home, env));
+        what.argv = arguments(process, program, what.env);
         what.cwd = process->cwd;
         what.background = background;
         what.keeper = getpid();

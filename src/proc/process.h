@@ -73,9 +73,14 @@ APR_RING_HEAD(clb_process_ring_t, clb_process_t);
  *  @return NULL, or the first file that cannot be read */
 const char *clb_vars_load(const apr_array_header_t *vars, apr_pool_t *pool);
 
+/** The file to run for @a backend: its program, or the binary that this only
+ *  starts; a wrapper would stay between us and it. In @a pool. */
+const char *clb_program(const clb_backend_t *backend, apr_pool_t *pool);
+
 /**
  * Start a process of @a backend for @a account. Its scratch directory is
  * @a dir, which is made.
+ * @param program the file to run: clb_program()
  * @param home HOME of the CLI
  * @param env NAME=value that win over all others, NULL-terminated, or NULL
  * @param process in a pool of its own below @a pool; clb_process_destroy()
@@ -84,6 +89,7 @@ const char *clb_vars_load(const apr_array_header_t *vars, apr_pool_t *pool);
  */
 apr_status_t clb_process_start(clb_process_t **process,
                                const clb_backend_t *backend,
+                               const char *program,
                                const clb_account_t *account, const char *home,
                                const char *const *env, const char *dir,
                                apr_uint32_t id, int background,

@@ -113,6 +113,7 @@ void clb_warm_init(clb_keeper_t *keeper)
                                            clb_account_t);
             pool->index = i;
             pool->home = home_of(keeper, backend, pool->account);
+            pool->program = backend->program;
             pool->demand_at = apr_time_now();
             pool->trust = backend->driver->trial == NULL
                        || backend->slots == 0 ? CLB_TRUST_NONE
@@ -335,7 +336,7 @@ static void spawn_failed(clb_keeper_t *keeper, clb_pool_t *pool,
 
     clb_warm_fail(keeper, pool, scratch ? CLB_OVERLOADED : kind_of(rv),
         apr_psprintf(keeper->tmp, "%s cannot be started%s: %s",
-            pool->backend->program, scratch ? ", no directory for it "
+            pool->program, scratch ? ", no directory for it "
             "(CLIBridgeStateDir)" : "", apr_strerror(scratch
             ? rv - CLB_SCRATCH : rv, why, sizeof(why))));
 }
@@ -354,9 +355,9 @@ apr_status_t clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
     /* it is inherited: the child could write its own only as a process that
      * others may look into */
     clb_oom_set(keeper->oom, CLB_OOM_SCORE);
-    rv = clb_process_start(&process, pool->backend, pool->account, pool->home,
-                           env, apr_psprintf(keeper->tmp, "%s/%u",
-                                             keeper->run_dir, id), id,
+    rv = clb_process_start(&process, pool->backend, pool->program,
+                           pool->account, pool->home, env, apr_psprintf(
+                           keeper->tmp, "%s/%u", keeper->run_dir, id), id,
                            background, keeper->pool);
     clb_oom_set(keeper->oom, keeper->oom_score);
     if (rv != APR_SUCCESS) {

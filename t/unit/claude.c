@@ -154,9 +154,10 @@ static const char *argument(const char *name, const char *tools)
 {
     clb_backend_t backend = { .tools = words(tools == NULL ? "" : tools) };
     apr_array_header_t *argv = apr_array_make(pool, 16, sizeof(char *));
+    clb_start_t start = { .backend = &backend };
     int i;
 
-    clb_driver_claude.args(&backend, argv);
+    clb_driver_claude.args(&start, argv);
     for (i = 0; i < argv->nelts - 1; i++) {
         if (strcmp(APR_ARRAY_IDX(argv, i, const char *), name) == 0) {
             return APR_ARRAY_IDX(argv, i + 1, const char *);

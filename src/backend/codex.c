@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The driver for Codex: `codex app-server`, a server of threads over JSON
+ * lines. A process serves many turns, one at a time. A thread that holds
+ * nothing is started ahead; a chat's history is put into it natively, and it
+ * may stay for the conversation's next turn. Calls of the client's tools reach
+ * us as requests that stay open until their results come. Measured with 0.169.0
+ * and 0.171.0.
+ */
+#include "codex.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+typedef enum phase_e {
+    COLD,            /* no handshake yet */
+    QUIET,           /* no turn runs */
+    ASKING,          /* a thread for the chat was asked for */
+    RUNNING,
+    ANSWERED,        /* the client has the calls; not all of them are open */
+    STOPPING,        /* the turn is to end */
+    LEAVING          /* waiting until a new thread is ready and the old gone */
+} phase_e;
+
+/* A call that the CLI waits for the result of. */
+typedef struct open_call_t {
+    apr_uint64_t call;       /* hash of its id */
+    apr_int64_t request;     /* the CLI's number for it */
+} open_call_t;
+
+typedef struct codex_t {
+    char thread[CLB_CODEX_ID];   /* the chat's; empty = none */
+    char spare[CLB_CODEX_ID];    /* one that holds nothing */
+    char turn[CLB_CODEX_ID];
+    apr_uint32_t phase;
+    apr_uint32_t started;
+    apr_uint32_t thought;        /* a part of the reasoning was said */
+    apr_uint32_t calls;          /* of this answer */
+    apr_uint32_t nopen;
+    apr_uint32_t left;           /* LEAVING: the old thread is gone */
+    apr_int64_t resets_at;       /* end of a used-up window */
+    clb_usage_t usage;
+    open_call_t open[CLB_CODEX_CALLS];
+} codex_t;
+
+static const char *const models[] = {
+    "gpt-*", "o1-*", "o3-*", "o4-*", "codex-*", NULL
+};
+
+static const clb_scratch_t files[] = { { NULL, NULL } };
+
+static unsigned traits(const clb_backend_t *backend)
+{
+    return CLB_PROBE | CLB_REUSE | CLB_PARKS | CLB_CHATTY;
+}
+
+static unsigned can(const clb_backend_t *backend)
+{
+    return CLB_NEED_TOOLS | CLB_NEED_IMAGES | CLB_NEED_JSON
+         | CLB_NEED_SCHEMA;
+}
+
+static unsigned honours(const clb_backend_t *backend)
+{
+    return CLB_FIELD(CLB_EFFORT);
+}
+
+/* FNV-1a: ids of one answer need only be told from each other. */
+static apr_uint64_t hash(const char *text)
+{
+    apr_uint64_t h = 14695981039346656037u;
+
+    for (; *text != '\0'; text++) {
+        h = (h ^ (unsigned char)*text) * 1099511628211u;
+    }
+    return h;
+}
+
+static void keep_id(char *id, const char *text)
+{
+    apr_cpystrn(id, text == NULL || strlen(text) >= CLB_CODEX_ID ? "" : text,
+                CLB_CODEX_ID);
+}
+
+/* The state may come from another process. */
+static void terminate(codex_t *state)
+{
+    state->thread[CLB_CODEX_ID - 1] = '\0';
+    state->spare[CLB_CODEX_ID - 1] = '\0';
+    state->turn[CLB_CODEX_ID - 1] = '\0';
+    if (state->nopen > CLB_CODEX_CALLS) {
+        state->nopen = CLB_CODEX_CALLS;
+    }
+}
+
+/* --- a turn begins --- */
+
+static void leave(codex_t *state, clb_step_t *out)
+{
+    if (*state->thread != '\0') {
+        clb_codex_leave(state->thread, out);
+    }
+    *state->thread = '\0';
+    state->nopen = 0;
+}
+
+static void run(codex_t *state, const clb_input_t *in, int known,
+                clb_step_t *out)
+{
+    state->phase = RUNNING;
+    *state->turn = '\0';
+    clb_codex_ask(in->chat, known, state->thread, out);
+}
+
+/* A thread has the tools that it was started with. */
+static void begin(codex_t *state, const clb_input_t *in, clb_step_t *out)
+{
+    if (*state->thread != '\0' && state->nopen > 0) {
+        clb_codex_stop(state->thread, state->turn, out);
+    }
+    leave(state, out);
+    if (*state->spare != '\0' && !clb_codex_offers(in->chat)) {
+        memcpy(state->thread, state->spare, CLB_CODEX_ID);
+        *state->spare = '\0';
+        run(state, in, 0, out);
+    }
+    else {
+        state->phase = ASKING;
+        clb_codex_thread(in->chat, out);
+    }
+}
+
+static const open_call_t *open_call(const codex_t *state, const char *id)
+{
+    apr_uint32_t i;
+
+    for (i = 0; i < state->nopen; i++) {
+        if (state->open[i].call == hash(id)) {
+            return &state->open[i];
+        }
+    }
+    return NULL;
+}
+
+/* 1 if @a turn is the results of all open calls and nothing else: whatever
+ * stands beside them could not be said to the model. */
+static int answers_calls(const codex_t *state, const clb_message_t *turn)
+{
+    int i;
+
+    for (i = 0; i < turn->parts->nelts; i++) {
+        const clb_part_t *part = &APR_ARRAY_IDX(turn->parts, i, clb_part_t);
+
+        if (part->kind != CLB_PART_RESULT
+            || open_call(state, part->id) == NULL) {
+            return 0;
+        }
+    }
+    return turn->parts->nelts == (int)state->nopen;
+}
+
+static void go_on(codex_t *state, const clb_input_t *in, clb_step_t *out)
+{
+    const apr_array_header_t *turns = clb_chat_turns(in->chat);
+    const clb_message_t *last = &APR_ARRAY_IDX(turns, turns->nelts - 1,
+                                               clb_message_t);
+    int i;
+
+    if (state->nopen == 0) {
+        run(state, in, in->known, out);
+        return;
+    }
+    if (!answers_calls(state, last)) {
+        begin(state, in, out);
+        return;
+    }
+    for (i = 0; i < last->parts->nelts; i++) {
+        const clb_part_t *part = &APR_ARRAY_IDX(last->parts, i, clb_part_t);
+
+        clb_codex_result(part, open_call(state, part->id)->request, out);
+    }
+    state->nopen = 0;
+    state->phase = RUNNING;
+}
+
+static void chat(codex_t *state, const clb_input_t *in, clb_step_t *out)
+{
+    state->started = state->thought = state->calls = 0;
+    memset(&state->usage, 0, sizeof(state->usage));
+    if (in->known > 0 && *state->thread != '\0') {
+        go_on(state, in, out);
+    }
+    else {
+        begin(state, in, out);
+    }
+}
+
+/* --- it ends --- */
+
+/* Make ready for another conversation. */
+static void renew(codex_t *state, clb_step_t *out)
+{
+    state->phase = LEAVING;
+    state->left = *state->thread == '\0';
+    leave(state, out);
+    if (*state->spare == '\0') {
+        clb_codex_thread(NULL, out);
+    }
+    else if (state->left) {
+        state->phase = QUIET;
+        out->fate = CLB_FATE_CLEAN;
+    }
+}
+
+/* 1 when all that renew() asked for is there. */
+static void check_renewed(codex_t *state, clb_step_t *out)
+{
+    if (state->phase == LEAVING && state->left && *state->spare != '\0') {
+        state->phase = QUIET;
+        out->fate = CLB_FATE_CLEAN;
+    }
+}
+
+static void cancel(codex_t *state, clb_step_t *out)
+{
+    switch (state->phase) {
+    case QUIET:
+        renew(state, out);
+        break;
+    case RUNNING:
+    case ANSWERED:
+        state->phase = STOPPING;
+        if (*state->turn != '\0') {
+            clb_codex_stop(state->thread, state->turn, out);
+        }
+        break;
+    case ASKING:
+        state->phase = STOPPING;
+        break;
+    default:
+        break;
+    }
+}
+
+static void start(codex_t *state, clb_step_t *out)
+{
+    if (!state->started) {
+        state->started = 1;
+        clb_step_event(out, CLB_EV_START);
+    }
+}
+
+static void stop(codex_t *state, clb_step_t *out, clb_stop_e reason,
+                 clb_fate_e fate)
+{
+    start(state, out);
+    clb_step_event(out, CLB_EV_USAGE)->u.usage = state->usage;
+    clb_step_stop(out, reason, fate);
+}
+
+/* --- what it says --- */
+
+static void count(codex_t *state, const clb_json_t *usage)
+{
+    apr_int64_t input = clb_json_get_integer(usage, "inputTokens", 0);
+    clb_usage_t *u = &state->usage;
+
+    u->cache_read = clb_json_get_integer(usage, "cachedInputTokens", 0);
+    u->cache_write = clb_json_get_integer(usage, "cacheWriteInputTokens", 0);
+    u->output = clb_json_get_integer(usage, "outputTokens", 0);
+    u->reasoning = clb_json_get_integer(usage, "reasoningOutputTokens", 0);
+    input -= u->cache_read + u->cache_write;
+    u->input = input > 0 ? input : 0;
+}
+
+static void reasoning(codex_t *state, const char *text, clb_step_t *out)
+{
+    if (text != NULL && *text != '\0') {
+        start(state, out);
+        state->thought = 1;
+        clb_step_text(out, CLB_EV_REASONING, text);
+    }
+}
+
+/* The CLI would answer a call of a tool that it does not know itself, with one
+ * more request, before we could stop it. */
+static void call(codex_t *state, const clb_input_t *in,
+                 const clb_json_t *item, clb_step_t *out)
+{
+    const char *type = clb_json_get_string(item, "type");
+    const char *id = clb_json_get_string(item, "call_id");
+    const char *name = clb_json_get_string(item, "name"), *asked;
+    const char *arguments = clb_json_get_string(item, "arguments");
+    clb_event_t *event;
+
+    if (type == NULL || strcmp(type, "function_call") != 0 || id == NULL
+        || name == NULL || in->chat == NULL) {
+        return;
+    }
+    asked = clb_codex_asked(in->chat, name, out->pool);
+    state->calls++;
+    start(state, out);
+    event = clb_step_event(out, CLB_EV_CALL);
+    event->u.call.id = id;
+    event->u.call.name = asked == NULL ? name : asked;
+    clb_step_text(out, CLB_EV_ARGUMENTS, arguments);
+    if (asked == NULL || (arguments != NULL && strcmp(arguments,
+            clb_chat_arguments(arguments, out->pool)) != 0)) {
+        stop(state, out, CLB_STOP_CALLS, CLB_FATE_KILL);
+    }
+}
+
+/* All calls of the answer were seen by then, but not all are open yet. */
+static void response_completed(codex_t *state, const clb_json_t *params,
+                               clb_step_t *out)
+{
+    count(state, clb_json_get(params, "usage"));
+    if (state->calls > CLB_CODEX_CALLS) {
+        stop(state, out, CLB_STOP_CALLS, CLB_FATE_SETTLE);
+    }
+    else if (state->calls > 0) {
+        state->phase = ANSWERED;
+        stop(state, out, CLB_STOP_CALLS, state->nopen == state->calls
+             ? CLB_FATE_CLEAN : CLB_FATE_PARK);
+    }
+}
+
+static void turn_completed(codex_t *state, const clb_json_t *params,
+                           clb_step_t *out)
+{
+    const clb_json_t *turn = clb_json_get(params, "turn");
+    const char *status = clb_json_get_string(turn, "status");
+    clb_stop_e reason;
+
+    *state->turn = '\0';
+    if (state->phase == STOPPING) {
+        renew(state, out);
+        return;
+    }
+    state->phase = QUIET;
+    if (status != NULL && strcmp(status, "completed") == 0) {
+        stop(state, out, CLB_STOP_END, CLB_FATE_CLEAN);
+        if (*state->spare == '\0') {
+            clb_codex_thread(NULL, out);
+        }
+    }
+    else if (clb_codex_cut(turn, &reason)) {
+        stop(state, out, reason, CLB_FATE_SETTLE);
+    }
+    else if (status != NULL && strcmp(status, "failed") == 0) {
+        clb_codex_fail(turn, state->resets_at, out);
+    }
+    else {
+        clb_step_error(out, CLB_CLI_FAILED, "the CLI gave up its answer", 0,
+                       CLB_FATE_SETTLE);
+    }
+}
+
+static void limits(codex_t *state, const clb_json_t *params)
+{
+    static const char *const windows[] = { "primary", "secondary" };
+    const clb_json_t *all = clb_json_get(params, "rateLimits"), *window;
+    apr_int64_t at;
+    int i;
+
+    state->resets_at = 0;
+    for (i = 0; i < 2; i++) {
+        window = clb_json_get(all, windows[i]);
+        at = clb_json_get_integer(window, "resetsAt", 0);
+        if (clb_json_number(clb_json_get(window, "usedPercent"), 0) >= 100
+            && at > state->resets_at) {
+            state->resets_at = at;
+        }
+    }
+}
+
+/* A call is open. */
+static void tool_call(codex_t *state, const clb_json_t *json,
+                      const clb_json_t *params, clb_step_t *out)
+{
+    const char *id = clb_json_get_string(params, "callId");
+    open_call_t *open = &state->open[state->nopen];
+
+    if (id == NULL || !clb_json_is_number(clb_json_get(json, "id"))
+        || state->nopen == CLB_CODEX_CALLS) {
+        return;
+    }
+    open->call = hash(id);
+    open->request = clb_json_get_integer(json, "id", 0);
+    state->nopen++;
+    if (state->phase == ANSWERED && state->nopen == state->calls) {
+        out->fate = CLB_FATE_CLEAN;
+    }
+}
+
+/* Of the turn that runs, not of items that we put into its thread. */
+static int is_ours(const codex_t *state, const clb_json_t *params)
+{
+    const char *thread = clb_json_get_string(params, "threadId");
+    const char *turn = clb_json_get_string(params, "turnId");
+
+    return thread != NULL && *thread != '\0'
+        && strcmp(thread, state->thread) == 0
+        && (turn == NULL || strncmp(turn, "auto-compact", 12) != 0);
+}
+
+static void news(codex_t *state, const clb_input_t *in, const char *method,
+                 const clb_json_t *json, clb_step_t *out)
+{
+    const clb_json_t *params = clb_json_get(json, "params");
+    const char *delta = clb_json_get_string(params, "delta");
+
+    if (strcmp(method, "account/rateLimits/updated") == 0) {
+        limits(state, params);
+    }
+    else if (clb_json_get(json, "id") != NULL
+             && strcmp(method, "item/tool/call") != 0) {
+        clb_codex_decline(clb_json_get(json, "id"), out);
+    }
+    else if (!is_ours(state, params)) {
+        return;
+    }
+    else if (strcmp(method, "item/tool/call") == 0) {
+        tool_call(state, json, params, out);
+    }
+    else if (strcmp(method, "turn/completed") == 0) {
+        turn_completed(state, params, out);
+    }
+    else if (state->phase != RUNNING) {
+        return;
+    }
+    else if (strcmp(method, "item/agentMessage/delta") == 0) {
+        start(state, out);
+        clb_step_text(out, CLB_EV_TEXT, delta);
+    }
+    else if (strcmp(method, "item/reasoning/summaryTextDelta") == 0
+             || strcmp(method, "item/reasoning/textDelta") == 0) {
+        reasoning(state, delta, out);
+    }
+    else if (strcmp(method, "item/reasoning/summaryPartAdded") == 0) {
+        reasoning(state, state->thought ? "\n\n" : NULL, out);
+    }
+    else if (strcmp(method, "rawResponseItem/completed") == 0) {
+        call(state, in, clb_json_get(params, "item"), out);
+    }
+    else if (strcmp(method, "rawResponse/completed") == 0) {
+        response_completed(state, params, out);
+    }
+}
+
+/* --- answers to our requests --- */
+
+static void refused(codex_t *state, const char *id, const clb_json_t *error,
+                    clb_step_t *out)
+{
+    const char *message = clb_json_get_string(error, "message");
+
+    message = message == NULL ? "without a reason" : message;
+    if (strcmp(id, CLB_CODEX_THREAD) == 0 && state->phase == ASKING) {
+        state->phase = QUIET;
+        clb_step_error(out, CLB_BAD_REQUEST, apr_pstrcat(out->pool,
+            "the CLI does not take the tools: ", message, NULL), 0,
+            CLB_FATE_SETTLE);
+    }
+    else if (strcmp(id, CLB_CODEX_STOP) != 0
+             && strcmp(id, CLB_CODEX_LEAVE) != 0) {
+        /* it may ask its model with less than it should */
+        clb_step_error(out, CLB_CLI_FAILED, apr_pstrcat(out->pool,
+            "the CLI refused the request '", id, "': ", message, NULL), 0,
+            CLB_FATE_KILL);
+    }
+}
+
+static void have_thread(codex_t *state, const clb_input_t *in,
+                        const char *thread, clb_step_t *out)
+{
+    keep_id(state->thread, thread);
+    if (state->phase == STOPPING) {
+        renew(state, out);
+    }
+    else if (state->phase == ASKING && in->chat != NULL) {
+        run(state, in, 0, out);
+    }
+}
+
+static void have_turn(codex_t *state, const char *turn, clb_step_t *out)
+{
+    keep_id(state->turn, turn);
+    if (state->phase == STOPPING && *state->turn != '\0') {
+        clb_codex_stop(state->thread, state->turn, out);
+    }
+}
+
+static void have_spare(codex_t *state, const char *thread, clb_step_t *out)
+{
+    keep_id(state->spare, thread);
+    if (state->phase == COLD) {
+        state->phase = QUIET;
+        out->ready = *state->spare != '\0';
+    }
+    check_renewed(state, out);
+}
+
+static void answered(codex_t *state, const clb_input_t *in, const char *id,
+                     const clb_json_t *json, clb_step_t *out)
+{
+    const clb_json_t *error = clb_json_get(json, "error");
+    const char *thread = clb_json_string(clb_json_find(json,
+                                                       "result.thread.id"));
+
+    if (error != NULL) {
+        refused(state, id, error, out);
+    }
+    else if (strcmp(id, CLB_CODEX_HELLO) == 0) {
+        clb_codex_ready(out);
+        clb_codex_thread(NULL, out);
+    }
+    else if (strcmp(id, CLB_CODEX_SPARE) == 0) {
+        have_spare(state, thread, out);
+    }
+    else if (strcmp(id, CLB_CODEX_THREAD) == 0) {
+        have_thread(state, in, thread, out);
+    }
+    else if (strcmp(id, CLB_CODEX_TURN) == 0) {
+        have_turn(state, clb_json_string(clb_json_find(json,
+                                         "result.turn.id")), out);
+    }
+    if (strcmp(id, CLB_CODEX_LEAVE) == 0) {
+        state->left = 1;
+        check_renewed(state, out);
+    }
+}
+
+static void line(codex_t *state, const clb_input_t *in, clb_step_t *out)
+{
+    const char *why, *id, *method;
+    clb_json_t *json;
+
+    if (clb_json_parse(&json, in->data, in->len, CLB_JSON_LENIENT, &why,
+                       out->pool) != APR_SUCCESS) {
+        return;
+    }
+    id = clb_json_get_string(json, "id");
+    method = clb_json_get_string(json, "method");
+    if (method != NULL) {
+        news(state, in, method, json, out);
+    }
+    else if (id != NULL) {
+        answered(state, in, id, json, out);
+    }
+}
+
+static void step(void *data, const clb_input_t *in, clb_step_t *out)
+{
+    codex_t *state = data;
+
+    terminate(state);
+    switch (in->kind) {
+    case CLB_IN_WARM:
+        clb_codex_hello(out);
+        break;
+    case CLB_IN_CHAT:
+        chat(state, in, out);
+        break;
+    case CLB_IN_LINE:
+        line(state, in, out);
+        break;
+    case CLB_IN_EXIT:
+        clb_step_error(out, CLB_CLI_FAILED, clb_exit_reason(in, out->pool), 0,
+                       CLB_FATE_END);
+        break;
+    case CLB_IN_CANCEL:
+        cancel(state, out);
+        break;
+    case CLB_IN_DATA:
+        break;
+    }
+}
+
+const clb_driver_t clb_driver_codex = {
+    .name = "codex",
+    .args = clb_codex_args,
+    .env = clb_codex_env,
+    .models = models,
+    .files = files,
+    .gifts = clb_codex_gifts,
+    .natives = clb_codex_natives,
+    .settle = 2 * APR_USEC_PER_SEC,
+    .trial = &clb_codex_trial,
+    .warm = { CLB_WARM_ADAPTIVE, 1, 0, 0 },
+    .state_size = sizeof(codex_t),
+    .traits = traits,
+    .can = can,
+    .honours = honours,
+    .step = step,
+};

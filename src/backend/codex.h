@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLB_CODEX_H
+#define CLB_CODEX_H
+
+#include "../core/json.h"
+#include "driver.h"
+
+/**
+ * The parts of the driver codex: codex_start.c starts the CLI and knows how it
+ * is tested, codex_ask.c writes, codex.c reads, codex_error.c says what its
+ * errors mean.
+ */
+
+/** An id of a thread or a turn, with its NUL: a UUID. */
+#define CLB_CODEX_ID 40
+
+/** Calls that a process can hold open until their results come. */
+#define CLB_CODEX_CALLS 12
+
+/* Ids of our requests, by which their answers are known. */
+#define CLB_CODEX_HELLO "hello"     /**< the handshake */
+#define CLB_CODEX_SPARE "spare"     /**< a thread for later */
+#define CLB_CODEX_THREAD "thread"   /**< a thread for this chat */
+#define CLB_CODEX_ITEMS "items"     /**< what was said before, and is now */
+#define CLB_CODEX_TURN "turn"       /**< the turn */
+#define CLB_CODEX_STOP "stop"       /**< its interruption */
+#define CLB_CODEX_LEAVE "leave"     /**< the end of a thread */
+
+/* --- codex_start.c --- */
+
+extern const char *const clb_codex_env[];
+extern const clb_gift_t clb_codex_gifts[];
+extern const char *const clb_codex_natives[];
+extern const clb_trial_t clb_codex_trial;
+
+/** The arguments of the CLI. */
+void clb_codex_args(const clb_start_t *start, apr_array_header_t *argv);
+
+/* --- codex_ask.c --- */
+
+/** Write the handshake, whose answer is CLB_CODEX_HELLO. */
+void clb_codex_hello(clb_step_t *out);
+
+/** Write that the handshake is over. */
+void clb_codex_ready(clb_step_t *out);
+
+/** Write the wish for a thread; with a chat for its tools. */
+void clb_codex_thread(const clb_chat_t *chat, clb_step_t *out);
+
+/** Write what @a chat says from the turn @a known on, and that the model is to
+ *  answer. */
+void clb_codex_ask(clb_chat_t *chat, int known, const char *thread,
+                   clb_step_t *out);
+
+/** Write the result @a part of the call that the CLI knows as request @a id. */
+void clb_codex_result(const clb_part_t *part, apr_int64_t id,
+                      clb_step_t *out);
+
+/** Write that the turn is to end. */
+void clb_codex_stop(const char *thread, const char *turn, clb_step_t *out);
+
+/** Write that the CLI's request @a id is not granted. */
+void clb_codex_decline(const clb_json_t *id, clb_step_t *out);
+
+/** Write that a thread is not needed any more. */
+void clb_codex_leave(const char *thread, clb_step_t *out);
+
+/** 1 if the CLI is told of tools. */
+int clb_codex_offers(const clb_chat_t *chat);
+
+/** The client's name for the tool the CLI knows as @a name, or NULL. */
+const char *clb_codex_asked(const clb_chat_t *chat, const char *name,
+                            apr_pool_t *pool);
+
+/* --- codex_error.c --- */
+
+/** 1 if the failed turn @a turn is an answer that was cut off, and by what. */
+int clb_codex_cut(const clb_json_t *turn, clb_stop_e *reason);
+
+/** Write the error that the failed turn @a turn is.
+ *  @param resets_at end of a used-up window, seconds since 1970; 0 = unknown */
+void clb_codex_fail(const clb_json_t *turn, apr_int64_t resets_at,
+                    clb_step_t *out);
+
+#endif
