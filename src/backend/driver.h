@@ -77,7 +77,7 @@ typedef struct clb_step_t {
 #define CLB_REUSE 2u             /**< a process serves many turns */
 #define CLB_PROBE 4u             /**< warming exchanges lines */
 #define CLB_PARKS 8u             /**< a process can hold a conversation */
-#define CLB_CHATTY 16u           /**< what it says between turns means nothing */
+#define CLB_CHATTY 16u           /**< it speaks between turns, to nobody */
 
 /** A scratch file and the environment variable that holds its path. */
 typedef struct clb_scratch_t {
