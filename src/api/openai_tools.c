@@ -140,6 +140,7 @@ static apr_status_t choose(clb_chat_t *chat, const char *param,
     }
     chat->choice = CLB_CHOICE_NAMED;
     chat->chosen = name;
+    clb_chat_give(chat, CLB_FORCED, param);
     return APR_SUCCESS;
 }
 
@@ -189,6 +190,7 @@ static apr_status_t choose_mode(clb_chat_t *chat, const char *param,
     }
     else if (strcmp(mode, "required") == 0 || strcmp(mode, "any") == 0) {
         chat->choice = CLB_CHOICE_REQUIRED;
+        clb_chat_give(chat, CLB_FORCED, param);
     }
     else {
         return bad(chat, param, "must be none, auto, required, or an object "

@@ -53,7 +53,8 @@ static unsigned honours(const clb_backend_t *backend)
 {
     return CLB_FIELD(CLB_TEMPERATURE) | CLB_FIELD(CLB_TOP_P)
          | CLB_FIELD(CLB_TOP_K) | CLB_FIELD(CLB_MAX_TOKENS)
-         | CLB_FIELD(CLB_EFFORT) | CLB_FIELD(CLB_BUDGET);
+         | CLB_FIELD(CLB_EFFORT) | CLB_FIELD(CLB_BUDGET)
+         | CLB_FIELD(CLB_FORCED);
 }
 
 static void begin(claude_t *state, const clb_input_t *in, clb_step_t *out)

@@ -592,5 +592,6 @@ const clb_driver_t clb_driver_codex = {
     .traits = traits,
     .can = can,
     .honours = honours,
+    .drops = clb_codex_drops,
     .step = step,
 };

@@ -68,6 +68,10 @@ void clb_codex_leave(const char *thread, clb_step_t *out);
 /** 1 if the CLI is told of tools. */
 int clb_codex_offers(const clb_chat_t *chat);
 
+/** The keywords of the tools' schemas that the CLI leaves out although they
+ *  would restrict arguments: NULL, or "tools (format, pattern)". */
+const char *clb_codex_drops(const clb_chat_t *chat, apr_pool_t *pool);
+
 /** The client's name for the tool the CLI knows as @a name, or NULL. */
 const char *clb_codex_asked(const clb_chat_t *chat, const char *name,
                             apr_pool_t *pool);

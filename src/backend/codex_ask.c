@@ -86,6 +86,69 @@ const char *clb_codex_asked(const clb_chat_t *chat, const char *name,
                                   : NULL;
 }
 
+/* What of a schema the CLI does not pass on, though it means something: it
+ * leaves out annotations, too. */
+static const char *const dropped[] = {
+    "format", "pattern", "minLength", "maxLength", "minimum", "maximum",
+    "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "maxItems",
+    "uniqueItems", "not", "patternProperties", "definitions"
+};
+
+#define DROPPED (sizeof(dropped) / sizeof(*dropped))
+
+/* Members of "properties" and its like are names, not keywords. */
+static int is_map(const char *keyword)
+{
+    return strcmp(keyword, "properties") == 0 || strcmp(keyword, "$defs") == 0
+        || strcmp(keyword, "definitions") == 0;
+}
+
+/* Bits of the dropped keywords that @a schema has. */
+static unsigned drops_of(const clb_json_t *schema, int names)
+{
+    unsigned found = 0, i;
+    clb_json_t *value;
+    const char *key;
+    void *at = NULL;
+    apr_size_t n;
+
+    for (n = 0; n < clb_json_size(schema) && clb_json_is_array(schema); n++) {
+        found |= drops_of(clb_json_at(schema, n), 0);
+    }
+    while (clb_json_is_object(schema)
+           && (at = clb_json_next(schema, at, &key, &value)) != NULL) {
+        for (i = 0; i < DROPPED && !names; i++) {
+            found |= strcmp(key, dropped[i]) == 0 ? 1u << i : 0;
+        }
+        found |= drops_of(value, !names && is_map(key));
+    }
+    return found;
+}
+
+const char *clb_codex_drops(const clb_chat_t *chat, apr_pool_t *pool)
+{
+    const char *list = NULL, *why;
+    clb_json_t *schema;
+    unsigned found = 0, i;
+    int n;
+
+    for (n = 0; n < chat->tools->nelts && clb_codex_offers(chat); n++) {
+        const char *text = APR_ARRAY_IDX(chat->tools, n, clb_tool_t).schema;
+
+        if (clb_json_parse(&schema, text, strlen(text), CLB_JSON_LENIENT,
+                           &why, pool) == APR_SUCCESS) {
+            found |= drops_of(schema, 0);
+        }
+    }
+    for (i = 0; i < DROPPED; i++) {
+        if (found & 1u << i) {
+            list = apr_pstrcat(pool, list == NULL ? "tools (" : list,
+                               list == NULL ? "" : ", ", dropped[i], NULL);
+        }
+    }
+    return list == NULL ? NULL : apr_pstrcat(pool, list, ")", NULL);
+}
+
 /* A tool that must be called is the only one that is offered: the protocol has
  * no choice. */
 static clb_json_t *tools(const clb_chat_t *chat, apr_pool_t *pool)

@@ -141,6 +141,9 @@ typedef struct clb_driver_t {
     unsigned (*can)(const clb_backend_t *backend);
     /** CLB_FIELD bits of what reaches the model (or program). */
     unsigned (*honours)(const clb_backend_t *backend);
+    /** Of what @a chat asks for otherwise, what the CLI drops: names for the
+     *  client, in @a pool, NULL if there is none. May be NULL. */
+    const char *(*drops)(const clb_chat_t *chat, apr_pool_t *pool);
     /** @a state may come from another process: check what indexes. */
     void (*step)(void *state, const clb_input_t *in, clb_step_t *out);
 } clb_driver_t;

@@ -50,6 +50,7 @@ typedef enum clb_field_e {
     CLB_MAX_TOKENS,
     CLB_EFFORT,
     CLB_BUDGET,
+    CLB_FORCED,        /**< that a tool is called */
     CLB_OTHER,         /**< fields no CLI honours, e.g. seed */
     CLB_FIELDS
 } clb_field_e;

@@ -105,12 +105,23 @@ static apr_status_t check_needs(job_t *job)
                          clb_chat_need_names(lacks, job->r->pool));
 }
 
+static const char *ignored(const clb_chat_t *chat,
+                           const clb_backend_t *backend, apr_pool_t *pool)
+{
+    const clb_driver_t *driver = backend->driver;
+    const char *fields = clb_chat_ignored(chat, driver->honours(backend));
+    const char *more = driver->drops == NULL ? NULL
+                     : driver->drops(chat, pool);
+
+    return fields == NULL || more == NULL ? fields != NULL ? fields : more
+         : apr_pstrcat(pool, fields, ", ", more, NULL);
+}
+
 /* CLIBridgeUnsupported: fields this backend cannot honour. */
 static apr_status_t check_ignored(job_t *job)
 {
     const clb_backend_t *backend = job->backend;
-    const char *names = clb_chat_ignored(job->chat,
-                                         backend->driver->honours(backend));
+    const char *names = ignored(job->chat, backend, job->r->pool);
 
     if (names == NULL || job->conf.unsupported == CLB_UNSUPPORTED_IGNORE) {
         return APR_SUCCESS;

@@ -61,19 +61,22 @@ static void refuse(clb_keeper_t *keeper, clb_hold_t *hold, clb_error_e kind,
     drop(keeper, hold);
 }
 
+/* 1 if @a process holds the conversation @a hold goes on with. */
+static int holds(const clb_process_t *process, const clb_hold_t *hold)
+{
+    return hold->talk.held && process->talk.held
+        && memcmp(process->talk.digest, hold->talk.digest, CLB_SHA256_SIZE)
+           == 0;
+}
+
 /* The process in @a state that holds the conversation @a hold goes on with. */
 static clb_process_t *holder(const clb_keeper_t *keeper,
                              const clb_hold_t *hold, clb_state_e state)
 {
     clb_process_t *p;
 
-    if (!hold->talk.held) {
-        return NULL;
-    }
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
-        if (p->state == state && p->talk.held && p->out >= 0
-            && memcmp(p->talk.digest, hold->talk.digest, CLB_SHA256_SIZE)
-               == 0) {
+        if (p->state == state && p->out >= 0 && holds(p, hold)) {
             return p;
         }
     }
@@ -167,25 +170,31 @@ static clb_process_t *choose(clb_keeper_t *keeper, const clb_hold_t *hold)
 {
     clb_process_t *process = holder(keeper, hold, CLB_PARKED);
 
-    return process != NULL ? process
-         : awaits(keeper, hold) || !clb_canary_passed(hold->pool) ? NULL
-         : clb_warm_idle(keeper, hold->pool);
+    if (process != NULL) {
+        return process;
+    }
+    if (awaits(keeper, hold) || !clb_canary_passed(hold->pool)) {
+        return NULL;
+    }
+    process = clb_warm_idle(keeper, hold->pool);
+    return process != NULL ? process : clb_warm_spared(keeper, hold->pool);
 }
 
 static void count_talk(clb_keeper_t *keeper, const clb_hold_t *hold,
-                       const clb_process_t *process)
+                       const clb_process_t *process, int hit)
 {
     clb_table_backend_t *shared = &keeper->table->shared
                                    ->backends[process->backend->id];
 
-    shared->hits += process->state == CLB_PARKED;
-    shared->misses += hold->talk.held && process->state != CLB_PARKED;
+    shared->hits += (apr_uint32_t)hit;
+    shared->misses += hold->talk.held && !hit;
 }
 
 static int grant(clb_keeper_t *keeper, clb_hold_t *hold,
                  clb_process_t *process)
 {
     int fds[CLB_WIRE_FDS], nfds = 2, i;
+    int hit = process->state == CLB_PARKED && holds(process, hold);
     const clb_backend_t *backend = process->backend;
     clb_msg_t msg = { .kind = CLB_MSG_GRANT };
 
@@ -196,12 +205,12 @@ static int grant(clb_keeper_t *keeper, clb_hold_t *hold,
     }
     msg.u.grant.process = process->id;
     msg.u.grant.files = (apr_uint32_t)process->nfiles;
-    msg.u.grant.parked = process->state == CLB_PARKED;
+    msg.u.grant.parked = (apr_uint32_t)hit;
     memcpy(msg.u.grant.state, process->driver_state, CLB_STATE_MAX);
     if (clb_wire_send(hold->fd, &msg, fds, nfds) != APR_SUCCESS) {
         return 0;
     }
-    count_talk(keeper, hold, process);
+    count_talk(keeper, hold, process, hit);
     hold->process = process;
     process->hold = hold;
     process->turns++;
@@ -268,7 +277,7 @@ void clb_hold_refuse(clb_keeper_t *keeper, const clb_pool_t *pool)
     }
 }
 
-static void settle(clb_process_t *process)
+void clb_hold_settle(clb_process_t *process)
 {
     clb_input_t in = { .kind = CLB_IN_CANCEL, .backend = process->backend };
 
@@ -276,6 +285,8 @@ static void settle(clb_process_t *process)
 
     clb_process_enter(process, CLB_SETTLING, limit > 0 ? limit
                                                        : SETTLE_LIMIT);
+    /* a conversation that does not stay is forgotten */
+    process->talk.held = 0;
     if (clb_process_step(process, &in)->fate == CLB_FATE_CLEAN) {
         clb_process_enter(process, CLB_IDLE, 0);
     }
@@ -307,10 +318,8 @@ static void release(clb_keeper_t *keeper, clb_process_t *process,
     else if (reuse && (msg->fate == CLB_FATE_SETTLE
                        || msg->fate == CLB_FATE_PARK
                        || msg->fate == CLB_FATE_CLEAN)) {
-        /* a conversation that does not stay is forgotten */
-        process->talk.held = 0;
         clb_process_return(process, msg->state, msg->midline != 0);
-        settle(process);
+        clb_hold_settle(process);
     }
     else {
         clb_process_end(process, msg->fate == CLB_FATE_KILL);

@@ -122,6 +122,10 @@ void clb_warm_demand(clb_keeper_t *keeper, clb_pool_t *pool);
 /** An idle process of @a pool, the one most recently used, or NULL. */
 clb_process_t *clb_warm_idle(clb_keeper_t *keeper, const clb_pool_t *pool);
 
+/** A process of @a pool that can serve anew at the cost of the conversation it
+ *  holds, which is the least likely to go on; NULL if there is none. */
+clb_process_t *clb_warm_spared(clb_keeper_t *keeper, const clb_pool_t *pool);
+
 /** Start, replace and retire processes as demand and limits ask. */
 void clb_warm_tend(clb_keeper_t *keeper);
 
@@ -213,6 +217,9 @@ void clb_hold_refuse(clb_keeper_t *keeper, const clb_pool_t *pool);
 
 /** A message or the end came on a lease socket. */
 void clb_hold_read(clb_keeper_t *keeper, clb_hold_t *hold);
+
+/** Let @a process, which can serve again, stop and forget what it does. */
+void clb_hold_settle(clb_process_t *process);
 
 /** Tell the holder of @a process that it is gone. */
 void clb_hold_exited(clb_keeper_t *keeper, clb_process_t *process);

@@ -397,6 +397,28 @@ static clb_process_t *oldest(const clb_keeper_t *keeper, clb_state_e state,
     return best;
 }
 
+static int can_serve_again(const clb_backend_t *backend)
+{
+    return (backend->driver->traits(backend) & CLB_REUSE) != 0;
+}
+
+clb_process_t *clb_warm_spared(clb_keeper_t *keeper, const clb_pool_t *pool)
+{
+    clb_process_t *p, *best = NULL;
+
+    if (!can_serve_again(pool->backend)) {
+        return NULL;
+    }
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        if (p->home == pool && p->edition == pool->edition
+            && p->state == CLB_PARKED && p->out >= 0
+            && (best == NULL || p->since < best->since)) {
+            best = p;
+        }
+    }
+    return best;
+}
+
 /* End what can be spared most: first the conversation that is the least likely
  * to go on, then a process of a pool other than @a needy.
  * @return its memory, 0 if there is none */
@@ -454,7 +476,13 @@ void clb_warm_park(clb_keeper_t *keeper, clb_process_t *process)
         n += p->backend == backend && p->state == CLB_PARKED;
     }
     if (n >= backend->park) {
-        clb_process_end(oldest(keeper, CLB_PARKED, backend, NULL), 0);
+        p = oldest(keeper, CLB_PARKED, backend, NULL);
+        if (can_serve_again(backend)) {
+            clb_hold_settle(p);
+        }
+        else {
+            clb_process_end(p, 0);
+        }
     }
     clb_process_enter(process, CLB_PARKED, backend->park_time);
 }
@@ -527,8 +555,7 @@ static void start_ahead(clb_keeper_t *keeper, clb_pool_t *pool)
  * nobody took goes at once, unless it can serve again. */
 static apr_interval_time_t leisure(const clb_backend_t *backend)
 {
-    return backend->warm.mode == CLB_WARM_NONE
-           && !(backend->driver->traits(backend) & CLB_REUSE)
+    return backend->warm.mode == CLB_WARM_NONE && !can_serve_again(backend)
          ? 0 : SURPLUS_AGE;
 }
 
