@@ -311,10 +311,8 @@ static void call(codex_t *state, const clb_input_t *in,
 }
 
 /* All calls of the answer were seen by then, but not all are open yet. */
-static void response_completed(codex_t *state, const clb_json_t *params,
-                               clb_step_t *out)
+static void response_completed(codex_t *state, clb_step_t *out)
 {
-    count(state, clb_json_get(params, "usage"));
     if (state->calls > CLB_CODEX_CALLS) {
         stop(state, out, CLB_STOP_CALLS, CLB_FATE_SETTLE);
     }
@@ -444,7 +442,11 @@ static void news(codex_t *state, const clb_input_t *in, const char *method,
         call(state, in, clb_json_get(params, "item"), out);
     }
     else if (strcmp(method, "rawResponse/completed") == 0) {
-        response_completed(state, params, out);
+        count(state, clb_json_get(params, "usage"));
+        response_completed(state, out);
+    }
+    else if (strcmp(method, "thread/tokenUsage/updated") == 0) {
+        count(state, clb_json_find(params, "tokenUsage.last"));
     }
 }
 

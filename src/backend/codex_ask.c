@@ -38,9 +38,8 @@ static clb_json_t *unwanted(apr_pool_t *pool)
 {
     static const char *const methods[] = {
         "thread/started", "thread/status/changed", "thread/closed",
-        "thread/tokenUsage/updated", "turn/started", "item/started",
-        "item/completed", "configWarning", "warning",
-        "remoteControl/status/changed", NULL
+        "turn/started", "item/started", "item/completed", "configWarning",
+        "warning", "remoteControl/status/changed", NULL
     };
     clb_json_t *list = clb_json_pack(pool, "[]");
     int i;
@@ -174,13 +173,16 @@ static clb_json_t *tools(const clb_chat_t *chat, apr_pool_t *pool)
     return list;
 }
 
+/* Calls are seen in raw events alone, and those repeat the whole history. */
 void clb_codex_thread(const clb_chat_t *chat, clb_step_t *out)
 {
+    int offers = chat != NULL && clb_codex_offers(chat);
     clb_json_t *params = clb_json_pack(out->pool,
         "{s:s, s:b, s:s, s:[], s:b}", "model", ANY_MODEL, "ephemeral", 1,
-        "baseInstructions", "", "environments", "experimentalRawEvents", 1);
+        "baseInstructions", "", "environments", "experimentalRawEvents",
+        offers);
 
-    if (chat != NULL && clb_codex_offers(chat)) {
+    if (offers) {
         clb_json_set(params, "dynamicTools", tools(chat, out->pool));
     }
     request(out, chat == NULL ? CLB_CODEX_SPARE : CLB_CODEX_THREAD,
