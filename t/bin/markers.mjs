@@ -20,6 +20,8 @@
 //   [[stall:N]]          fall silent after N text deltas, connection open
 //   [[hang]]             never answer
 //   [[quota:EPOCH]]      the subscription is used up until EPOCH
+//   [[usage:IN:OUT:CACHED:REASONED]]  how many of IN a cache had, and of OUT
+//                        were reasoning
 //
 // and for a model that errs:
 //
@@ -138,7 +140,7 @@ function unasked(turn, context) {
 
 /** Adds what one marker asks for to the turn. */
 function obey(turn, { op, text, numbers }, context) {
-    const [first, second] = numbers;
+    const [first, second, third, fourth] = numbers;
     const say = (words, delay = 0) => turn.deltas.push({ text: words, delay });
 
     switch (op) {
@@ -183,7 +185,8 @@ function obey(turn, { op, text, numbers }, context) {
         turn.finish = text;
         return;
     case 'usage':
-        turn.usage = { input: first, output: second };
+        turn.usage = { input: first, output: second, cached: third,
+                       reasoned: fourth };
         return;
     case 'sleep':
         turn.sleep += first;
@@ -215,9 +218,9 @@ function obey(turn, { op, text, numbers }, context) {
  *   schema  the JSON Schema its answer must follow, or nothing
  *
  * Returns {sleep, think, deltas: [{text, delay}], calls: [{name, args}],
- * finish, usage: {input, output}, fault: {op, after, …}}; `args` is JSON text,
- * the last three are null unless asked for; a fault whose `after` is undefined
- * comes before any output.
+ * finish, usage: {input, output, cached, reasoned}, fault: {op, after, …}};
+ * `args` is JSON text, the last three are null unless asked for; a fault whose
+ * `after` is undefined comes before any output.
  */
 export function plan(context) {
     const { turns } = context;

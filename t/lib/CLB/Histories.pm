@@ -69,7 +69,9 @@ sub question {
 sub rewritten {
     my ($message) = @_;
     my ($role, $text) = @$message{qw(role content)};
-    return $message if ref $text || $role eq 'system' || length $text < 2;
+    # a copy: the conversation may still edit its own
+    return { %$message }
+        if ref $text || $role eq 'system' || length $text < 2;
     my $at = 1 + chance(length($text) - 1);
     my @halves = (substr($text, 0, $at), substr $text, $at);
     my $form = chance(6);

@@ -21,8 +21,8 @@ package CLB::Model;
 #   my $m = CLB::Model->canned(status => 400, body => $json,
 #                              headers => { 'retry-after' => 3 });
 #
-# config() takes program (a pinned one, or a path), name (of the section),
-# models, key (undef = no credentials at all), url and more (text of further
+# config() takes driver (claude or codex), program (a pinned one, or a path),
+# name (of the section), models, key (undef = no credentials at all), url and more (text of further
 # directives).
 #
 # system_of($body), turns_of($body): the client's part of a request, without
@@ -125,17 +125,26 @@ sub DESTROY { $_[0]->stop }
 
 sub url { "http://127.0.0.1:$_[0]{port}" }
 
+my %api = (
+    claude => { models => 'claude-*', url => 'ANTHROPIC_BASE_URL', path => '',
+                key => 'ANTHROPIC_API_KEY' },
+    codex  => { models => 'gpt-*', url => 'OPENAI_BASE_URL', path => '/v1',
+                key => 'OPENAI_API_KEY' },
+);
+
 sub config {
     my ($self, %o) = @_;
+    my $driver = $o{driver} || 'claude';
+    my $api = $api{$driver};
     my $key = exists $o{key} ? $o{key} : 'sk-ant-test';
-    my $program = $o{program} || 'claude';
+    my $program = $o{program} || $driver;
     return join '', map { "$_\n" }
-        '<CLIBridgeBackend ' . ($o{name} || 'claude') . '>',
-        'CLIBridgeDriver claude',
+        '<CLIBridgeBackend ' . ($o{name} || $driver) . '>',
+        "CLIBridgeDriver $driver",
         'CLIBridgeProgram ' . ($program =~ m{^/} ? $program : cli($program)),
-        'CLIBridgeModels ' . ($o{models} || 'claude-*'),
-        'CLIBridgeEnv ANTHROPIC_BASE_URL ' . ($o{url} || $self->url),
-        defined $key ? "CLIBridgeEnv ANTHROPIC_API_KEY $key" : (),
+        'CLIBridgeModels ' . ($o{models} || $api->{models}),
+        "CLIBridgeEnv $api->{url} " . ($o{url} || $self->url) . $api->{path},
+        defined $key ? "CLIBridgeEnv $api->{key} $key" : (),
         '@MARK@', $o{more} || (), '</CLIBridgeBackend>';
 }
 
