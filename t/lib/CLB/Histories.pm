@@ -69,9 +69,7 @@ sub question {
 sub rewritten {
     my ($message) = @_;
     my ($role, $text) = @$message{qw(role content)};
-    # a copy: the conversation may still edit its own
-    return { %$message }
-        if ref $text || $role eq 'system' || length $text < 2;
+    return $message if ref $text || $role eq 'system' || length $text < 2;
     my $at = 1 + chance(length($text) - 1);
     my @halves = (substr($text, 0, $at), substr $text, $at);
     my $form = chance(6);
@@ -158,7 +156,8 @@ sub next_of {
 
     my @messages = (
         defined $talk->{system} ? system_text($talk->{system}) : (),
-        map { $o->{odd} && !chance(4) ? rewritten($_) : { %$_ } }
+        # copies: the conversation may still edit its own
+        map { { %$_ } } map { $o->{odd} && !chance(4) ? rewritten($_) : $_ }
         @{ $talk->{messages} });
     my $request = { model => $talk->{model}, messages => \@messages,
                     %{ $talk->{fields} }, stream => one_of(
