@@ -1,10 +1,10 @@
 package CLB::Hand;
 
-# A claude driven by hand, to measure the bridge against: the program,
-# arguments, environment and user of the bridge's own, and the same lines, over
-# two pipes, with nothing in between.
+# A CLI driven by hand, to measure the bridge against: the program, arguments,
+# environment and user of the bridge's own, and the same lines, over two pipes,
+# with nothing in between.
 #
-#   my $h = CLB::Hand->new($s);          # like those of that CLB::Server
+#   my $h = CLB::Hand->new($s, 'claude');   # like those of that CLB::Server
 #   $h->warm;                            # it is ready, as the bridge's are
 #   my $ms = $h->ask($text, $model);     # from the question to the first word
 #   my $ms = $h->ask($text);             # the next turn of the conversation
@@ -23,9 +23,9 @@ use CLB::Server;
 my $json = JSON::PP->new->utf8->canonical;
 
 sub new {
-    my ($class, $s) = @_;
+    my ($class, $s, $driver) = @_;
     our $count;
-    my $self = bless { owner => $$, got => '', dir => $s->path('hand')
+    my $self = bless { owner => $$, got => '', driver => $driver, dir => $s->path('hand')
                                                       . ++$count }, $class;
     my ($pid) = grep { readlink "/proc/$_/exe" }
         map { $_->{pid} } CLB::Server::children_of($s->keeper_pid)
@@ -76,14 +76,16 @@ sub wait_for {
     my $now = time;
     while (index($self->{got}, $text) < 0) {
         sysread $self->{out}, $self->{got}, 65536, length $self->{got}
-            or die "claude ended before it said $text\n";
+            or die "$self->{driver} ended before it said $text\n";
         $now = time;
     }
     $self->{got} =~ s/^.*?\Q$text\E//s;
     return $now;
 }
 
-sub warm {
+# --- what is said, by driver ----------------------------------------------
+
+sub warm_claude {
     my ($self) = @_;
     $self->put(control('w0', subtype => 'get_binary_version'),
                control('w1', subtype => 'apply_flag_settings',
@@ -91,9 +93,8 @@ sub warm {
     $self->wait_for('"request_id":"w1"');
 }
 
-sub ask {
+sub question_claude {
     my ($self, $text, $model) = @_;
-    my $since = time;
     $self->put(
         $model ? control('i', subtype => 'initialize', title => 'x',
             systemPrompt => [],
@@ -102,8 +103,53 @@ sub ask {
         { type => 'user', parent_tool_use_id => undef, message => {
             role => 'user', content => [ { type => 'text', text => $text },
                                          { type => 'text', text => '' } ] } });
-    my $first = $self->wait_for('"text_delta"');
-    $self->wait_for('"type":"result"');
+}
+
+sub call {
+    my ($id, $method, %params) = @_;
+    return { id => $id, method => $method, params => \%params };
+}
+
+sub warm_codex {
+    my ($self) = @_;
+    $self->put(call('i', 'initialize',
+        clientInfo   => { name => 'clibridge', version => '1' },
+        capabilities => { experimentalApi => JSON::PP::true }));
+    $self->wait_for('"id":"i"');
+    $self->put({ method => 'initialized' },
+        call('t', 'thread/start', model => 'x', ephemeral => JSON::PP::true,
+             baseInstructions => '', environments => []));
+    $self->wait_for('"id":"t"');
+    $self->wait_for('"thread":{"id":"');
+    ($self->{thread}) = $self->{got} =~ /^([^"]+)/;
+}
+
+sub question_codex {
+    my ($self, $text, $model) = @_;
+    $self->{model} = $model if $model;
+    my @thread = (threadId => $self->{thread});
+    $self->put(
+        call('j', 'thread/inject_items', @thread, items => [ {
+            type => 'message', role => 'user', content => [ {
+                type => 'input_text', text => $text } ] } ]),
+        call('u', 'turn/start', @thread, input => [],
+             model => $self->{model}));
+}
+
+my %said = (    # of the first word, of the end
+    claude => [ '"text_delta"', '"type":"result"' ],
+    codex  => [ '"item/agentMessage/delta"', '"turn/completed"' ],
+);
+
+sub warm { my ($self) = @_; $self->can("warm_$self->{driver}")->($self) }
+
+sub ask {
+    my ($self, $text, $model) = @_;
+    my $since = time;
+    $self->can("question_$self->{driver}")->($self, $text, $model);
+    my ($word, $end) = @{ $said{ $self->{driver} } };
+    my $first = $self->wait_for($word);
+    $self->wait_for($end);
     return 1000 * ($first - $since);
 }
 
