@@ -142,21 +142,42 @@ static const open_call_t *open_call(const codex_t *state, const char *id)
     return NULL;
 }
 
-/* 1 if @a turn is the results of all open calls and nothing else: whatever
- * stands beside them could not be said to the model. */
+/* 1 if @a turn has the results of all open calls. */
 static int answers_calls(const codex_t *state, const clb_message_t *turn)
 {
+    apr_uint32_t results = 0;
     int i;
 
     for (i = 0; i < turn->parts->nelts; i++) {
         const clb_part_t *part = &APR_ARRAY_IDX(turn->parts, i, clb_part_t);
 
-        if (part->kind != CLB_PART_RESULT
-            || open_call(state, part->id) == NULL) {
-            return 0;
+        if (part->kind == CLB_PART_RESULT) {
+            if (open_call(state, part->id) == NULL) {
+                return 0;
+            }
+            results++;
         }
     }
-    return turn->parts->nelts == (int)state->nopen;
+    return results == state->nopen;
+}
+
+/* The last result lets the model go on, so that all else must be said before;
+ * the CLI puts it behind the results. */
+static void answer_calls(codex_t *state, const clb_input_t *in,
+                         const clb_message_t *turn, clb_step_t *out)
+{
+    int i;
+
+    clb_codex_add(in->chat, in->known, state->thread, out);
+    for (i = 0; i < turn->parts->nelts; i++) {
+        const clb_part_t *part = &APR_ARRAY_IDX(turn->parts, i, clb_part_t);
+
+        if (part->kind == CLB_PART_RESULT) {
+            clb_codex_result(part, open_call(state, part->id)->request, out);
+        }
+    }
+    state->nopen = 0;
+    state->phase = RUNNING;
 }
 
 static void go_on(codex_t *state, const clb_input_t *in, clb_step_t *out)
@@ -164,23 +185,16 @@ static void go_on(codex_t *state, const clb_input_t *in, clb_step_t *out)
     const apr_array_header_t *turns = clb_chat_turns(in->chat);
     const clb_message_t *last = &APR_ARRAY_IDX(turns, turns->nelts - 1,
                                                clb_message_t);
-    int i;
 
     if (state->nopen == 0) {
         run(state, in, in->known, out);
-        return;
     }
-    if (!answers_calls(state, last)) {
+    else if (answers_calls(state, last)) {
+        answer_calls(state, in, last, out);
+    }
+    else {
         begin(state, in, out);
-        return;
     }
-    for (i = 0; i < last->parts->nelts; i++) {
-        const clb_part_t *part = &APR_ARRAY_IDX(last->parts, i, clb_part_t);
-
-        clb_codex_result(part, open_call(state, part->id)->request, out);
-    }
-    state->nopen = 0;
-    state->phase = RUNNING;
 }
 
 static void chat(codex_t *state, const clb_input_t *in, clb_step_t *out)
@@ -586,6 +600,7 @@ const clb_driver_t clb_driver_codex = {
     .models = models,
     .files = files,
     .gifts = clb_codex_gifts,
+    .dir_variable = "CODEX_HOME",
     .natives = clb_codex_natives,
     .settle = 2 * APR_USEC_PER_SEC,
     .trial = &clb_codex_trial,

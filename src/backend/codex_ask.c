@@ -38,8 +38,11 @@ static clb_json_t *unwanted(apr_pool_t *pool)
 {
     static const char *const methods[] = {
         "thread/started", "thread/status/changed", "thread/closed",
-        "turn/started", "item/started", "item/completed", "configWarning",
-        "warning", "remoteControl/status/changed", NULL
+        "thread/settings/updated", "turn/started", "item/started",
+        "item/completed", "serverRequest/resolved", "configWarning",
+        "warning", "deprecationNotice", "skills/changed", "app/list/updated",
+        "mcpServer/startupStatus/updated", "remoteControl/status/changed",
+        NULL
     };
     clb_json_t *list = clb_json_pack(pool, "[]");
     int i;
@@ -242,6 +245,7 @@ static clb_json_t *output(const clb_part_t *part, apr_pool_t *pool)
 typedef struct items_t {
     clb_chat_t *chat;
     int turn;
+    int results;              /* they are items, too */
     clb_json_t *list;
     clb_json_t *content;      /* of the message that may still grow, or NULL */
     apr_pool_t *pool;
@@ -282,6 +286,9 @@ static void add_part(items_t *items, clb_role_e role, const clb_part_t *part)
             "call_id", id_of(items, part)));
         break;
     case CLB_PART_RESULT:
+        if (!items->results) {
+            break;
+        }
         add_item(items, clb_json_pack(pool, "{s:s, s:s, s:O}", "type",
             "function_call_output", "call_id", id_of(items, part), "output",
             output(part, pool)));
@@ -334,10 +341,12 @@ static void add_system(items_t *items)
     }
 }
 
-static clb_json_t *items_of(clb_chat_t *chat, int known, apr_pool_t *pool)
+static clb_json_t *items_of(clb_chat_t *chat, int known, int results,
+                            apr_pool_t *pool)
 {
     const apr_array_header_t *turns = clb_chat_turns(chat);
-    items_t items = { chat, known, clb_json_pack(pool, "[]"), NULL, pool };
+    items_t items = { chat, known, results, clb_json_pack(pool, "[]"), NULL,
+                      pool };
     int i;
 
     if (known == 0) {
@@ -364,6 +373,23 @@ static const char *effort_of(const clb_chat_t *chat)
          : clb_effort_name(chat->effort);
 }
 
+static void inject(const char *thread, const clb_json_t *items,
+                   clb_step_t *out)
+{
+    request(out, CLB_CODEX_ITEMS, "thread/inject_items", clb_json_pack(
+        out->pool, "{s:s, s:O}", "threadId", thread, "items", items));
+}
+
+void clb_codex_add(clb_chat_t *chat, int known, const char *thread,
+                   clb_step_t *out)
+{
+    clb_json_t *items = items_of(chat, known, 0, out->pool);
+
+    if (clb_json_size(items) > 0) {
+        inject(thread, items, out);
+    }
+}
+
 void clb_codex_ask(clb_chat_t *chat, int known, const char *thread,
                    clb_step_t *out)
 {
@@ -377,9 +403,7 @@ void clb_codex_ask(clb_chat_t *chat, int known, const char *thread,
                           CLB_JSON_LENIENT, &why, out->pool) == APR_SUCCESS) {
         clb_json_set(turn, "outputSchema", schema);
     }
-    request(out, CLB_CODEX_ITEMS, "thread/inject_items", clb_json_pack(
-        out->pool, "{s:s, s:O}", "threadId", thread, "items",
-        items_of(chat, known, out->pool)));
+    inject(thread, items_of(chat, known, 1, out->pool), out);
     request(out, CLB_CODEX_TURN, "turn/start", turn);
 }
 

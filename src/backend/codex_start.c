@@ -19,8 +19,13 @@ const clb_gift_t clb_codex_gifts[] = {
       "\"visibility\":\"list\",\"supported_in_api\":true,\"priority\":1,"
       "\"support_verbosity\":false,\"truncation_policy\":{\"mode\":\"tokens\","
       "\"limit\":100000000},\"experimental_supported_tools\":[],"
-      "\"base_instructions\":\"\",\"default_reasoning_summary\":\"auto\"}]}" },
-    { NULL, NULL }
+      "\"base_instructions\":\"\",\"default_reasoning_summary\":\"auto\"}]}",
+      NULL },
+    /* of the CLI's own directory nothing but the login: its settings would
+     * start MCP servers and other programs, its memory files be sent */
+    { "auth.json", NULL, ".codex/auth.json" },
+    { "installation_id", NULL, ".codex/installation_id" },
+    { NULL, NULL, NULL }
 };
 
 #define BIN(platform, target) "codex-linux-" platform "/vendor/" target \
@@ -67,6 +72,7 @@ static const char *const fixed[] = {
     "--disable", "plugins", "--disable", "tool_suggest",
     "--disable", "image_generation", "--disable", "sleep_tool",
     "--disable", "skill_search", "--disable", "hooks",
+    "--disable", "shell_snapshot",
     NULL
 };
 

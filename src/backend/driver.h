@@ -111,10 +111,12 @@ typedef struct clb_start_t {
     const char *const *env;      /**< its environment, NULL-terminated */
 } clb_start_t;
 
-/** A file that a process finds in its private directory. */
+/** What a process finds in its private directory: a file, or a link to one
+ *  below its HOME, which need not be there. */
 typedef struct clb_gift_t {
     const char *name;
-    const char *text;
+    const char *text;            /**< of the file; NULL: it is a link */
+    const char *target;          /**< of the link */
 } clb_gift_t;
 
 typedef struct clb_driver_t {
@@ -128,6 +130,7 @@ typedef struct clb_driver_t {
                                       be allowed */
     const clb_scratch_t *files;  /**< ends with a NULL name */
     const clb_gift_t *gifts;     /**< ends with a NULL name; or NULL */
+    const char *dir_variable;    /**< names the private directory; or NULL */
     const char *const *natives;  /**< NULL-terminated; or NULL: where, seen from
                                       the program's directory, the binary is
                                       that it only starts */

@@ -120,6 +120,9 @@ static const char *const *environment(const clb_process_t *process,
     for (i = 0; backend->driver->env[i] != NULL; i++) {
         APR_ARRAY_PUSH(env, const char *) = backend->driver->env[i];
     }
+    if (backend->driver->dir_variable != NULL) {
+        set(env, backend->driver->dir_variable, process->dir);
+    }
     set(env, "HOME", home);
     set(env, "PATH", path_for(backend->program, env->pool));
     set(env, "TMPDIR", apr_pstrcat(env->pool, process->dir, "/tmp", NULL));
@@ -189,21 +192,39 @@ static const char *const *arguments(const clb_process_t *process,
     return (const char *const *)argv->elts;
 }
 
-static int make_gifts(const clb_process_t *process)
+static int make_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    ssize_t len = (ssize_t)strlen(text);
+    int made = fd >= 0 && write(fd, text, (size_t)len) == len;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return made;
+}
+
+/* The link need lead nowhere, but must lead to where a file can be made. */
+static int make_link(const char *path, const char *target, apr_pool_t *pool)
+{
+    mkdir(apr_pstrmemdup(pool, target, (apr_size_t)(strrchr(target, '/')
+                                                    - target)), 0700);
+    return symlink(target, path) == 0;
+}
+
+static int make_gifts(const clb_process_t *process, const char *home)
 {
     const clb_gift_t *gift = process->backend->driver->gifts;
 
     for (; gift != NULL && gift->name != NULL; gift++) {
         const char *path = apr_pstrcat(process->pool, process->dir, "/",
                                        gift->name, NULL);
-        apr_size_t len = strlen(gift->text);
-        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        int made = fd >= 0 && write(fd, gift->text, len) == (ssize_t)len;
 
-        if (fd >= 0) {
-            close(fd);
-        }
-        if (!made) {
+        if (gift->text != NULL
+            ? !make_file(path, gift->text)
+            : !make_link(path, apr_pstrcat(process->pool, home, "/",
+                                           gift->target, NULL),
+                         process->pool)) {
             return 0;
         }
     }
@@ -243,14 +264,14 @@ static const char *make_cwd(const clb_process_t *process)
 
 /* The private directory: room for temporary files and the driver's scratch
  * files. */
-static apr_status_t make_scratch(clb_process_t *process)
+static apr_status_t make_scratch(clb_process_t *process, const char *home)
 {
     const clb_backend_t *backend = process->backend;
     const clb_scratch_t *file = backend->driver->files;
 
     if (!make_dir(process->dir) || (process->cwd = make_cwd(process)) == NULL
         || !make_dir(apr_pstrcat(process->pool, process->dir, "/tmp", NULL))
-        || !make_gifts(process)) {
+        || !make_gifts(process, home)) {
         return errno;
     }
     if (backend->driver->traits(backend) & CLB_REUSE) {
@@ -291,7 +312,7 @@ apr_status_t clb_process_start(clb_process_t **out,
     process->in = process->out = process->err = -1;
     process->dir = apr_pstrdup(pool, dir);
     apr_pool_create(&process->step_pool, pool);
-    if ((rv = make_scratch(process)) != APR_SUCCESS) {
+    if ((rv = make_scratch(process, home)) != APR_SUCCESS) {
         rv += CLB_SCRATCH;
     }
     else {
