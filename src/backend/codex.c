@@ -602,6 +602,8 @@ const clb_driver_t clb_driver_codex = {
     .gifts = clb_codex_gifts,
     .dir_variable = "CODEX_HOME",
     .natives = clb_codex_natives,
+    /* each leaves 40 KB in a log, which nothing turns off */
+    .turns = 1000,
     .settle = 2 * APR_USEC_PER_SEC,
     .trial = &clb_codex_trial,
     .warm = { CLB_WARM_ADAPTIVE, 1, 0, 0 },

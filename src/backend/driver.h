@@ -134,6 +134,7 @@ typedef struct clb_driver_t {
     const char *const *natives;  /**< NULL-terminated; or NULL: where, seen from
                                       the program's directory, the binary is
                                       that it only starts */
+    apr_uint32_t turns;          /**< most of them for one process; 0 = any */
     apr_interval_time_t settle;  /**< how long a process may take to stop an
                                       answer; 0 = 200 ms */
     const clb_trial_t *trial;    /**< NULL: there is nothing to be tested */

@@ -296,7 +296,9 @@ static void release(clb_keeper_t *keeper, clb_process_t *process,
                     const clb_msg_release_t *msg)
 {
     const clb_backend_t *backend = process->backend;
-    int lives = !process->exited && !keeper->draining;
+    int worn = backend->driver->turns > 0
+            && process->turns >= backend->driver->turns;
+    int lives = !process->exited && !keeper->draining && !worn;
     int reuse = lives && backend->driver->traits(backend) & CLB_REUSE;
     int park = lives && backend->park > 0 && msg->talk.held && !msg->midline;
 
