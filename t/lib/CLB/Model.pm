@@ -21,15 +21,16 @@ package CLB::Model;
 #   my $m = CLB::Model->canned(status => 400, body => $json,
 #                              headers => { 'retry-after' => 3 });
 #
-# config() takes driver (claude or codex), program (a pinned one, or a path),
-# name (of the section), models, key (undef = no credentials at all), url and more (text of further
-# directives).
+# config() takes driver (claude or codex), program (a pinned one, or a path; the
+# one called like the driver), name (of the section), models, key (undef = no
+# credentials at all), url and more (text of further directives).
 #
 # system_of($body), turns_of($body): the client's part of a request, without
 # what the CLI adds itself, so that tests can compare exactly:
 #   ['text', ...]   and   [[role => 'text', ...], ...]
 # where a block that is no text stands as it came; thinking_of($body) is the
-# same of `thinking`.
+# same of `thinking`. In a body of the Responses API, an item that is no
+# message is a turn of its own, [type => {...}].
 
 use strict;
 use warnings;
@@ -238,6 +239,7 @@ sub version_of {
 
 sub system_of {
     my ($body) = @_;
+    return instructions_of($body) if $body->{input};
     my @texts = map { $_->{text} } @{ $body->{system} || [] };
     for my $own (@identity) {
         shift @texts if @texts && $texts[0] =~ /\A$own\z/;
@@ -270,6 +272,7 @@ sub uncached {
 
 sub turns_of {
     my ($body) = @_;
+    return items_of($body) if $body->{input};
     my $is_reminder = reminders_of($body);
     my @turns;
     for my $message (@{ $body->{messages} }) {
@@ -292,6 +295,42 @@ sub thinking_of {
         if version_of($body) eq '2.1.329'
         && ($thinking{display} // '') eq 'updates';
     return \%thinking;
+}
+
+# --- the same of the Responses API ----------------------------------------
+
+# Where the system prompt ends and the conversation begins.
+sub start_of {
+    my @items = @_;
+    my $i = 0;
+    $i++ while $i < @items && ($items[$i]{role} // '') eq 'developer';
+    return $i;
+}
+
+# Texts as they are, other parts as they came.
+sub parts_of {
+    my ($content) = @_;
+    return $content unless ref $content;
+    return map { $_->{text} // $_ } @$content;
+}
+
+sub instructions_of {
+    my ($body) = @_;
+    my @items = @{ $body->{input} };
+    return [ grep { defined && length } $body->{instructions},
+        map { parts_of($_->{content}) } @items[ 0 .. start_of(@items) - 1 ] ];
+}
+
+sub items_of {
+    my ($body) = @_;
+    my @items = @{ $body->{input} };
+    return [ map {
+        my %item = %$_;
+        delete @item{qw(id status)};
+        my $type = delete $item{type};
+        $type eq 'message' ? [ $item{role}, parts_of($item{content}) ]
+                           : [ $type => \%item ];
+    } @items[ start_of(@items) .. $#items ] ];
 }
 
 1;
