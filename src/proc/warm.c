@@ -53,6 +53,24 @@ static int count(const clb_keeper_t *keeper, const clb_pool_t *pool,
     return n;
 }
 
+static int can_serve_again(const clb_backend_t *backend)
+{
+    return (backend->driver->traits(backend) & CLB_REUSE) != 0;
+}
+
+/* Processes that serve soon, or could at once. */
+static int at_hand(const clb_keeper_t *keeper, const clb_pool_t *pool)
+{
+    const clb_process_t *p;
+    int n = count(keeper, pool, CLB_STARTING, CLB_IDLE);
+
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        n += p->home == pool && p->state == CLB_SETTLING && !p->talk.held
+             && can_serve_again(pool->backend);
+    }
+    return n;
+}
+
 static const char *home_of(clb_keeper_t *keeper, const clb_backend_t *backend,
                            const clb_account_t *account)
 {
@@ -397,11 +415,6 @@ static clb_process_t *oldest(const clb_keeper_t *keeper, clb_state_e state,
     return best;
 }
 
-static int can_serve_again(const clb_backend_t *backend)
-{
-    return (backend->driver->traits(backend) & CLB_REUSE) != 0;
-}
-
 clb_process_t *clb_warm_spared(clb_keeper_t *keeper, const clb_pool_t *pool)
 {
     clb_process_t *p, *best = NULL;
@@ -507,7 +520,7 @@ int clb_warm_room(clb_keeper_t *keeper, const clb_pool_t *needy)
 static void start_needed(clb_keeper_t *keeper, clb_pool_t *pool)
 {
     int need = clb_hold_unserved(keeper, pool)
-             - count(keeper, pool, CLB_STARTING, CLB_IDLE);
+             - at_hand(keeper, pool);
     clb_process_t *process;
 
     if (useless(pool)) {
@@ -515,7 +528,7 @@ static void start_needed(clb_keeper_t *keeper, clb_pool_t *pool)
         return;
     }
     if (need > 0 && pool->next_start > apr_time_now() && pool->failures > 0) {
-        if (count(keeper, pool, CLB_STARTING, CLB_IDLE) == 0) {
+        if (at_hand(keeper, pool) == 0) {
             clb_hold_refuse(keeper, pool);
         }
         return;
@@ -541,7 +554,7 @@ static void start_ahead(clb_keeper_t *keeper, clb_pool_t *pool)
     int starting = count(keeper, NULL, CLB_STARTING, CLB_WARMING);
     clb_process_t *process;
 
-    if (count(keeper, pool, CLB_STARTING, CLB_IDLE) < target(keeper, pool)
+    if (at_hand(keeper, pool) < target(keeper, pool)
         && starting < (busy > 0 ? 1 : STARTS_MAX)
         && pool->next_start <= apr_time_now()
         && pool->calm <= apr_time_now() && !full(keeper)
