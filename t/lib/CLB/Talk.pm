@@ -8,7 +8,8 @@ package CLB::Talk;
 #   my $r = $s->chat(\@messages);
 #   normal({ messages => \@messages, ... })   what the model must be told:
 #       {model, system => ['...'], messages => [[role => 'text'], ...]}
-#   upstream($s)       what it was told, a list of the same with {pid, settings}
+#   upstream($s)       what it was told, a list of the same with {pid, born,
+#                      settings}
 #   rested($s, $name)  waits until no process of that backend is at work, nor a
 #                      test of its program: what stays is parked by then;
 #                      returns its part of /health
