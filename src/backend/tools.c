@@ -16,12 +16,14 @@ int clb_tool_plain(const char *name, apr_size_t max)
     return len > 0 && name[len] == '\0' && len <= max;
 }
 
-/* A plain name for the @a i-th tool, which no other has. */
+/* A plain name for the @a i-th tool, which no other has. Numbers before it
+ * give it another beginning, too, and not much more of a length. */
 static const char *other_name(const clb_chat_t *chat, int i, const char *name,
                               clb_tool_fits_fn fits, apr_pool_t *pool)
 {
     char *short_name = apr_pstrndup(pool, name, 40), *c;
     const char *full;
+    int n = 0;
 
     for (c = short_name; *c != '\0'; c++) {
         if (!apr_isalnum(*c) && *c != '-') {
@@ -30,7 +32,7 @@ static const char *other_name(const clb_chat_t *chat, int i, const char *name,
     }
     full = apr_psprintf(pool, "%s_%d", short_name, i);
     while (clb_chat_tool(chat, full) != NULL || !fits(chat, full)) {
-        full = apr_pstrcat(pool, full, "_", NULL);
+        full = apr_psprintf(pool, "t%d_%s_%d", n++, short_name, i);
     }
     return full;
 }

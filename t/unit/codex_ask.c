@@ -272,6 +272,22 @@ static void declarations(void)
            "'experimentalRawEvents':true}"), "one that is made ahead has none");
 }
 
+/* Names that the CLI would refuse, or drop without a word. */
+static void names(void)
+{
+    clb_chat_t *chat = chat_new(1);
+
+    tool(chat, "exec_command");
+    tool(chat, "shell_command");
+    tool(chat, "mcp__c__x");
+    tool(chat, "shell");
+    is_str(tools(chat), q("[" TOOL("exec_command_0", "", "{'type':'object'}")
+           "," TOOL("shell_command_1", "", "{'type':'object'}")
+           "," TOOL("t0_mcp__c__x_2", "", "{'type':'object'}")
+           "," TOOL("shell", "", "{'type':'object'}") "]"),
+           "the CLI's own names are given others");
+}
+
 static void choices(void)
 {
     clb_chat_t *chat = chat_new(1);
@@ -365,6 +381,7 @@ int main(void)
     history();
     calls();
     declarations();
+    names();
     choices();
     structured();
     efforts();

@@ -79,6 +79,26 @@ static void names(void)
        "also with an odd name");
 }
 
+/* However a client names its tools, there is a name, and not a long one. */
+static void crowds(void)
+{
+    const char *longest = "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn_0";
+    clb_chat_t *chat = CHAT("nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn.",
+                            "own__x", "own__x.y", longest);
+    int i;
+
+    for (i = 0; i < 40; i++) {
+        clb_tool_t *one = apr_array_push(chat->tools);
+
+        memset(one, 0, sizeof(*one));
+        longest = apr_pstrcat(pool, longest, "_", NULL);
+        one->name = longest;
+    }
+    both_ways(chat, "names are found in a crowd");
+    ok(fits(chat, clb_tool_name(CHAT("f"), "own__x", fits, pool)),
+       "also for a tool of the past");
+}
+
 int main(void)
 {
     apr_initialize();
@@ -86,5 +106,6 @@ int main(void)
     apr_pool_create(&pool, NULL);
     plain();
     names();
+    crowds();
     return tap_done();
 }
