@@ -30,9 +30,10 @@ typedef struct open_call_t {
 
 typedef struct codex_t {
     char thread[CLB_CODEX_ID];   /* the chat's; empty = none */
-    char spare[CLB_CODEX_ID];    /* one that holds nothing */
+    char spare[CLB_CODEX_ID];    /* one that holds nothing; empty = none */
     char turn[CLB_CODEX_ID];
     apr_uint32_t phase;
+    apr_uint32_t awaited;        /* a spare thread was asked for */
     apr_uint32_t started;
     apr_uint32_t thought;        /* a part of the reasoning was said */
     apr_uint32_t calls;          /* of this answer */
@@ -94,6 +95,14 @@ static void terminate(codex_t *state)
 }
 
 /* --- a turn begins --- */
+
+static void prepare(codex_t *state, clb_step_t *out)
+{
+    if (*state->spare == '\0' && !state->awaited) {
+        state->awaited = 1;
+        clb_codex_thread(NULL, out);
+    }
+}
 
 static void leave(codex_t *state, clb_step_t *out)
 {
@@ -197,28 +206,23 @@ static void chat(codex_t *state, const clb_input_t *in, clb_step_t *out)
 
 /* --- it ends --- */
 
-/* Make ready for another conversation. */
-static void renew(codex_t *state, clb_step_t *out)
-{
-    state->phase = LEAVING;
-    state->left = *state->thread == '\0';
-    leave(state, out);
-    if (*state->spare == '\0') {
-        clb_codex_thread(NULL, out);
-    }
-    else if (state->left) {
-        state->phase = QUIET;
-        out->fate = CLB_FATE_CLEAN;
-    }
-}
-
-/* 1 when all that renew() asked for is there. */
+/* Whether all that renew() asked for is there. */
 static void check_renewed(codex_t *state, clb_step_t *out)
 {
     if (state->phase == LEAVING && state->left && *state->spare != '\0') {
         state->phase = QUIET;
         out->fate = CLB_FATE_CLEAN;
     }
+}
+
+/* Make ready for another conversation. */
+static void renew(codex_t *state, clb_step_t *out)
+{
+    state->phase = LEAVING;
+    state->left = *state->thread == '\0';
+    leave(state, out);
+    prepare(state, out);
+    check_renewed(state, out);
 }
 
 static void cancel(codex_t *state, clb_step_t *out)
@@ -340,9 +344,7 @@ static void turn_completed(codex_t *state, const clb_json_t *params,
     state->phase = QUIET;
     if (status != NULL && strcmp(status, "completed") == 0) {
         stop(state, out, CLB_STOP_END, CLB_FATE_CLEAN);
-        if (*state->spare == '\0') {
-            clb_codex_thread(NULL, out);
-        }
+        prepare(state, out);
     }
     else if (clb_codex_cut(turn, &reason)) {
         stop(state, out, reason, CLB_FATE_SETTLE);
@@ -493,6 +495,7 @@ static void have_turn(codex_t *state, const char *turn, clb_step_t *out)
 
 static void have_spare(codex_t *state, const char *thread, clb_step_t *out)
 {
+    state->awaited = 0;
     keep_id(state->spare, thread);
     if (state->phase == COLD) {
         state->phase = QUIET;
@@ -513,7 +516,7 @@ static void answered(codex_t *state, const clb_input_t *in, const char *id,
     }
     else if (strcmp(id, CLB_CODEX_HELLO) == 0) {
         clb_codex_ready(out);
-        clb_codex_thread(NULL, out);
+        prepare(state, out);
     }
     else if (strcmp(id, CLB_CODEX_SPARE) == 0) {
         have_spare(state, thread, out);

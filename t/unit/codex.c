@@ -303,6 +303,31 @@ static void cancelled_late(void)
     is_str(asked(&turn), "", "once is enough");
 }
 
+/* A thread that is asked for twice stays for ever. */
+static void threads_ahead(void)
+{
+    turn_t turn;
+
+    begin(&turn, chat_new(1));
+    turn_print(&turn, q(BEGUN TEXT("a") COUNTED DONE));
+    is_str(asked(&turn), "items turn spare", "a thread is asked for ahead");
+    cancel(&turn);
+    is_str(asked(&turn), "leave", "which need not be asked for again");
+    is_int(hear(&turn, LEFT), CLB_FATE_NONE, "before it is there");
+    is_int(hear(&turn, SPARE("t1")), CLB_FATE_CLEAN, "it is not clean");
+
+    begin(&turn, chat_new(1));
+    turn_print(&turn, q(BEGUN DONE));
+    ask(&turn, chat_new(3), 2);
+    turn_print(&turn, q(BEGUN DONE));
+    is_str(asked(&turn), "items turn", "nor is it by the next turn");
+    turn_input(&turn, CLB_IN_LINE, q(SPARE("t1")), strlen(SPARE("t1")) - 1, 0);
+    ask(&turn, chat_new(1), 0);
+    turn_print(&turn, q(BEGUN NEWS_OF("t1", "u1", "item/agentMessage/delta",
+               "'delta':'x'") ENDED("t1", "completed", "null")));
+    is_str(asked(&turn), "leave items turn spare", "once it is used it is");
+}
+
 /* A state that came over a socket is believed as far as it does no harm. */
 static void strange_state(void)
 {
@@ -348,6 +373,7 @@ int main(void)
     cancelled();
     cancelled_early();
     cancelled_late();
+    threads_ahead();
     strange_state();
     return tap_done();
 }
