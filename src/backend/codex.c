@@ -22,12 +22,6 @@ typedef enum phase_e {
     LEAVING          /* waiting until a new thread is ready and the old gone */
 } phase_e;
 
-/* A call that the CLI waits for the result of. */
-typedef struct open_call_t {
-    apr_uint64_t call;       /* hash of its id */
-    apr_int64_t request;     /* the CLI's number for it */
-} open_call_t;
-
 typedef struct codex_t {
     char thread[CLB_CODEX_ID];   /* the chat's; empty = none */
     char spare[CLB_CODEX_ID];    /* one that holds nothing; empty = none */
@@ -37,11 +31,10 @@ typedef struct codex_t {
     apr_uint32_t started;
     apr_uint32_t thought;        /* a part of the reasoning was said */
     apr_uint32_t calls;          /* of this answer */
-    apr_uint32_t nopen;
     apr_uint32_t left;           /* LEAVING: the old thread is gone */
     apr_int64_t resets_at;       /* end of a used-up window */
     clb_usage_t usage;
-    open_call_t open[CLB_CODEX_CALLS];
+    clb_codex_open_t open;
 } codex_t;
 
 static const char *const models[] = {
@@ -66,17 +59,6 @@ static unsigned honours(const clb_backend_t *backend)
     return CLB_FIELD(CLB_EFFORT);
 }
 
-/* FNV-1a: ids of one answer need only be told from each other. */
-static apr_uint64_t hash(const char *text)
-{
-    apr_uint64_t h = 14695981039346656037u;
-
-    for (; *text != '\0'; text++) {
-        h = (h ^ (unsigned char)*text) * 1099511628211u;
-    }
-    return h;
-}
-
 static void keep_id(char *id, const char *text)
 {
     apr_cpystrn(id, text == NULL || strlen(text) >= CLB_CODEX_ID ? "" : text,
@@ -89,8 +71,8 @@ static void terminate(codex_t *state)
     state->thread[CLB_CODEX_ID - 1] = '\0';
     state->spare[CLB_CODEX_ID - 1] = '\0';
     state->turn[CLB_CODEX_ID - 1] = '\0';
-    if (state->nopen > CLB_CODEX_CALLS) {
-        state->nopen = CLB_CODEX_CALLS;
+    if (state->open.n > CLB_CODEX_CALLS) {
+        state->open.n = CLB_CODEX_CALLS;
     }
 }
 
@@ -110,7 +92,7 @@ static void leave(codex_t *state, clb_step_t *out)
         clb_codex_leave(state->thread, out);
     }
     *state->thread = '\0';
-    state->nopen = 0;
+    state->open.n = 0;
 }
 
 static void run(codex_t *state, const clb_input_t *in, int known,
@@ -124,7 +106,7 @@ static void run(codex_t *state, const clb_input_t *in, int known,
 /* A thread has the tools that it was started with. */
 static void begin(codex_t *state, const clb_input_t *in, clb_step_t *out)
 {
-    if (*state->thread != '\0' && state->nopen > 0) {
+    if (*state->thread != '\0' && state->open.n > 0) {
         clb_codex_stop(state->thread, state->turn, out);
     }
     leave(state, out);
@@ -139,57 +121,22 @@ static void begin(codex_t *state, const clb_input_t *in, clb_step_t *out)
     }
 }
 
-static const open_call_t *open_call(const codex_t *state, const char *id)
-{
-    apr_uint32_t i;
-
-    for (i = 0; i < state->nopen; i++) {
-        if (state->open[i].call == hash(id)) {
-            return &state->open[i];
-        }
-    }
-    return NULL;
-}
-
-/* 1 if @a turn is the results of all open calls and nothing else: whatever
- * stands beside them could not be said to the model. */
-static int answers_calls(const codex_t *state, const clb_message_t *turn)
-{
-    int i;
-
-    for (i = 0; i < turn->parts->nelts; i++) {
-        const clb_part_t *part = &APR_ARRAY_IDX(turn->parts, i, clb_part_t);
-
-        if (part->kind != CLB_PART_RESULT
-            || open_call(state, part->id) == NULL) {
-            return 0;
-        }
-    }
-    return turn->parts->nelts == (int)state->nopen;
-}
-
 static void go_on(codex_t *state, const clb_input_t *in, clb_step_t *out)
 {
     const apr_array_header_t *turns = clb_chat_turns(in->chat);
     const clb_message_t *last = &APR_ARRAY_IDX(turns, turns->nelts - 1,
                                                clb_message_t);
-    int i;
 
-    if (state->nopen == 0) {
+    if (state->open.n == 0) {
         run(state, in, in->known, out);
-        return;
     }
-    if (!answers_calls(state, last)) {
+    else if (clb_codex_answers(&state->open, last)) {
+        clb_codex_results(&state->open, last, out);
+        state->phase = RUNNING;
+    }
+    else {
         begin(state, in, out);
-        return;
     }
-    for (i = 0; i < last->parts->nelts; i++) {
-        const clb_part_t *part = &APR_ARRAY_IDX(last->parts, i, clb_part_t);
-
-        clb_codex_result(part, open_call(state, part->id)->request, out);
-    }
-    state->nopen = 0;
-    state->phase = RUNNING;
 }
 
 static void chat(codex_t *state, const clb_input_t *in, clb_step_t *out)
@@ -324,7 +271,7 @@ static void response_completed(codex_t *state, const clb_json_t *params,
     }
     else if (state->calls > 0) {
         state->phase = ANSWERED;
-        stop(state, out, CLB_STOP_CALLS, state->nopen == state->calls
+        stop(state, out, CLB_STOP_CALLS, state->open.n == state->calls
              ? CLB_FATE_CLEAN : CLB_FATE_PARK);
     }
 }
@@ -381,16 +328,12 @@ static void tool_call(codex_t *state, const clb_json_t *json,
                       const clb_json_t *params, clb_step_t *out)
 {
     const char *id = clb_json_get_string(params, "callId");
-    open_call_t *open = &state->open[state->nopen];
 
-    if (id == NULL || !clb_json_is_number(clb_json_get(json, "id"))
-        || state->nopen == CLB_CODEX_CALLS) {
-        return;
+    if (id != NULL && clb_json_is_number(clb_json_get(json, "id"))) {
+        clb_codex_opened(&state->open, id, clb_json_get_integer(json, "id",
+                                                                0));
     }
-    open->call = hash(id);
-    open->request = clb_json_get_integer(json, "id", 0);
-    state->nopen++;
-    if (state->phase == ANSWERED && state->nopen == state->calls) {
+    if (state->phase == ANSWERED && state->open.n == state->calls) {
         out->fate = CLB_FATE_CLEAN;
     }
 }

@@ -7,15 +7,12 @@
 
 /**
  * The parts of the driver codex: codex_start.c starts the CLI and knows how it
- * is tested, codex_ask.c writes, codex.c reads, codex_error.c says what its
- * errors mean.
+ * is tested, codex_ask.c writes, codex.c reads, codex_calls.c knows which calls
+ * are open, codex_error.c says what its errors mean.
  */
 
 /** An id of a thread or a turn, with its NUL: a UUID. */
 #define CLB_CODEX_ID 40
-
-/** Calls that a process can hold open until their results come. */
-#define CLB_CODEX_CALLS 12
 
 /* Ids of our requests, by which their answers are known. */
 #define CLB_CODEX_HELLO "hello"     /**< the handshake */
@@ -71,6 +68,35 @@ int clb_codex_offers(const clb_chat_t *chat);
 /** The client's name for the tool the CLI knows as @a name, or NULL. */
 const char *clb_codex_asked(const clb_chat_t *chat, const char *name,
                             apr_pool_t *pool);
+
+/* --- codex_calls.c --- */
+
+/** Calls that a process can hold open until their results come. */
+#define CLB_CODEX_CALLS 12
+
+/** A call that the CLI waits for the result of. */
+typedef struct clb_codex_call_t {
+    apr_uint64_t id;             /**< a hash of it */
+    apr_int64_t request;         /**< the CLI's number for it */
+} clb_codex_call_t;
+
+/** All of them; a part of the driver's state. */
+typedef struct clb_codex_open_t {
+    apr_uint32_t n;
+    clb_codex_call_t calls[CLB_CODEX_CALLS];
+} clb_codex_open_t;
+
+/** Note that the call @a id is open, as request @a request. */
+void clb_codex_opened(clb_codex_open_t *open, const char *id,
+                      apr_int64_t request);
+
+/** 1 if @a turn is the results of all open calls and nothing else: whatever
+ *  stands beside them could not be said to the model. */
+int clb_codex_answers(const clb_codex_open_t *open, const clb_message_t *turn);
+
+/** Write the results that @a turn is, after which no call is open. */
+void clb_codex_results(clb_codex_open_t *open, const clb_message_t *turn,
+                       clb_step_t *out);
 
 /* --- codex_error.c --- */
 
