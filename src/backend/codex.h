@@ -90,7 +90,7 @@ typedef struct clb_codex_open_t {
 void clb_codex_opened(clb_codex_open_t *open, const char *id,
                       apr_int64_t request);
 
-/** 1 if @a turn is the results of all open calls and nothing else: whatever
+/** 1 if @a turn is one result of each open call and nothing else: whatever
  *  stands beside them could not be said to the model. */
 int clb_codex_answers(const clb_codex_open_t *open, const clb_message_t *turn);
 

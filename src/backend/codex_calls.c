@@ -39,14 +39,25 @@ void clb_codex_opened(clb_codex_open_t *open, const char *id,
     }
 }
 
-int clb_codex_answers(const clb_codex_open_t *open, const clb_message_t *turn)
+/* How many of @a turn's parts are the result of @a call. */
+static int results_of(const clb_codex_call_t *call, const clb_message_t *turn)
 {
-    int i;
+    int i, n = 0;
 
     for (i = 0; i < turn->parts->nelts; i++) {
         const clb_part_t *part = &APR_ARRAY_IDX(turn->parts, i, clb_part_t);
 
-        if (part->kind != CLB_PART_RESULT || find(open, part->id) == NULL) {
+        n += part->kind == CLB_PART_RESULT && hash(part->id) == call->id;
+    }
+    return n;
+}
+
+int clb_codex_answers(const clb_codex_open_t *open, const clb_message_t *turn)
+{
+    apr_uint32_t i;
+
+    for (i = 0; i < open->n; i++) {
+        if (results_of(&open->calls[i], turn) != 1) {
             return 0;
         }
     }

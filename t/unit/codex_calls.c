@@ -242,6 +242,33 @@ static void other_results(void)
     }
 }
 
+/* Ids that stand twice do not leave a call without a result. */
+static void twins(void)
+{
+    clb_chat_t *chat;
+    turn_t turn;
+
+    chat = results(&turn, "c1", "c1");
+    ask(&turn, chat, 2);
+    is_str(asked(&turn), "stop leave thread", "two results of one call");
+
+    begin(&turn, tool_chat());
+    turn_print(&turn, q(BEGUN CALL("c1", "f", "{}") CALL("c1", "f", "{}")
+               OPEN("7", "c1") OPEN("8", "c1") COUNTED));
+    chat = tool_chat();
+    call(chat, "c1", "f", "{}");
+    result(chat, "c1", "one");
+    ask(&turn, chat, 2);
+    is_str(asked(&turn), "stop leave thread", "a result of two calls");
+    begin(&turn, tool_chat());
+    turn_print(&turn, q(BEGUN CALL("c1", "f", "{}") CALL("c1", "f", "{}")
+               OPEN("7", "c1") OPEN("8", "c1") COUNTED));
+    result(chat, "c1", "two");
+    chat->turns = NULL;
+    ask(&turn, chat, 2);
+    is_str(asked(&turn), "stop leave thread", "and two of two, which is whose");
+}
+
 int main(void)
 {
     apr_initialize();
@@ -255,5 +282,6 @@ int main(void)
     live_results();
     image_results();
     other_results();
+    twins();
     return tap_done();
 }
