@@ -238,14 +238,12 @@ static void reasoning(codex_t *state, const char *text, clb_step_t *out)
 static void call(codex_t *state, const clb_input_t *in,
                  const clb_json_t *item, clb_step_t *out)
 {
-    const char *type = clb_json_get_string(item, "type");
     const char *id = clb_json_get_string(item, "call_id");
     const char *name = clb_json_get_string(item, "name"), *asked;
     const char *arguments = clb_json_get_string(item, "arguments");
     clb_event_t *event;
 
-    if (type == NULL || strcmp(type, "function_call") != 0 || id == NULL
-        || name == NULL || in->chat == NULL) {
+    if (id == NULL || name == NULL || in->chat == NULL) {
         return;
     }
     asked = clb_codex_asked(in->chat, name, out->pool);
@@ -261,34 +259,46 @@ static void call(codex_t *state, const clb_input_t *in,
     }
 }
 
+/* An item of the turn; a result that is not ours is the CLI's own answer to a
+ * call that it could not open, with which it asks its model again. */
+static void item_completed(codex_t *state, const clb_input_t *in,
+                           const clb_json_t *item, clb_step_t *out)
+{
+    const char *type = clb_json_get_string(item, "type");
+
+    if (type == NULL || (state->phase != RUNNING && state->phase != ANSWERED)) {
+        return;
+    }
+    if (strcmp(type, "function_call") == 0 && state->phase == RUNNING) {
+        call(state, in, item, out);
+    }
+    else if (strcmp(type, "function_call_output") == 0 && state->calls > 0) {
+        if (state->phase == RUNNING) {
+            stop(state, out, CLB_STOP_CALLS, CLB_FATE_KILL);
+        }
+        out->fate = CLB_FATE_KILL;
+    }
+}
+
 /* All calls of the answer were seen by then, but not all are open yet. */
 static void response_completed(codex_t *state, const clb_json_t *params,
                                clb_step_t *out)
 {
     count(state, clb_json_get(params, "usage"));
-    if (state->calls > CLB_CODEX_CALLS) {
-        stop(state, out, CLB_STOP_CALLS, CLB_FATE_SETTLE);
-    }
-    else if (state->calls > 0) {
+    if (state->calls > 0) {
         state->phase = ANSWERED;
-        stop(state, out, CLB_STOP_CALLS, state->open.n == state->calls
+        stop(state, out, CLB_STOP_CALLS, state->calls > CLB_CODEX_CALLS
+             ? CLB_FATE_SETTLE : state->open.n == state->calls
              ? CLB_FATE_CLEAN : CLB_FATE_PARK);
     }
 }
 
-static void turn_completed(codex_t *state, const clb_json_t *params,
-                           clb_step_t *out)
+/* The turn that was asked for is over. */
+static void finish(codex_t *state, const clb_json_t *turn, clb_step_t *out)
 {
-    const clb_json_t *turn = clb_json_get(params, "turn");
     const char *status = clb_json_get_string(turn, "status");
     clb_stop_e reason;
 
-    *state->turn = '\0';
-    if (state->phase == STOPPING) {
-        renew(state, out);
-        return;
-    }
-    state->phase = QUIET;
     if (status != NULL && strcmp(status, "completed") == 0) {
         stop(state, out, CLB_STOP_END, CLB_FATE_CLEAN);
         prepare(state, out);
@@ -302,6 +312,28 @@ static void turn_completed(codex_t *state, const clb_json_t *params,
     else {
         clb_step_error(out, CLB_CLI_FAILED, "the CLI gave up its answer", 0,
                        CLB_FATE_SETTLE);
+    }
+}
+
+/* A turn that ends although its calls have no results has gone on without the
+ * client: nobody can continue it. */
+static void turn_completed(codex_t *state, const clb_json_t *turn,
+                           clb_step_t *out)
+{
+    apr_uint32_t was = state->phase;
+
+    *state->turn = '\0';
+    state->open.n = 0;
+    if (was == STOPPING) {
+        renew(state, out);
+    }
+    else if (was == ANSWERED) {
+        state->phase = QUIET;
+        out->fate = CLB_FATE_SETTLE;
+    }
+    else if (was == RUNNING) {
+        state->phase = QUIET;
+        finish(state, turn, out);
     }
 }
 
@@ -369,7 +401,10 @@ static void news(codex_t *state, const clb_input_t *in, const char *method,
         tool_call(state, json, params, out);
     }
     else if (strcmp(method, "turn/completed") == 0) {
-        turn_completed(state, params, out);
+        turn_completed(state, clb_json_get(params, "turn"), out);
+    }
+    else if (strcmp(method, "rawResponseItem/completed") == 0) {
+        item_completed(state, in, clb_json_get(params, "item"), out);
     }
     else if (state->phase != RUNNING) {
         return;
@@ -384,9 +419,6 @@ static void news(codex_t *state, const clb_input_t *in, const char *method,
     }
     else if (strcmp(method, "item/reasoning/summaryPartAdded") == 0) {
         reasoning(state, state->thought ? "\n\n" : NULL, out);
-    }
-    else if (strcmp(method, "rawResponseItem/completed") == 0) {
-        call(state, in, clb_json_get(params, "item"), out);
     }
     else if (strcmp(method, "rawResponse/completed") == 0) {
         response_completed(state, params, out);

@@ -303,6 +303,23 @@ static void cancelled_late(void)
     is_str(asked(&turn), "", "once is enough");
 }
 
+/* What comes when nothing is asked. */
+static void late(void)
+{
+    turn_t turn;
+
+    begin(&turn, chat_new(1));
+    turn_print(&turn, q(BEGUN TEXT("a") COUNTED DONE));
+    is_int(hear(&turn, DONE TEXT("b") COUNTED FAILED("x", "'other'") LEFT
+                ITEMS STOPPED), CLB_FATE_NONE, "what comes late");
+    is_str(turn_said(&turn), "start [a] " USAGE " stop end -> -",
+           "changes nothing");
+    warm(&turn);
+    is_int(hear(&turn, "{'method':'account/updated','params':{}}\n" DONE),
+           CLB_FATE_NONE, "nor what comes before a turn");
+    is_str(turn_said(&turn), "-> -", "which nobody hears");
+}
+
 /* A thread that is asked for twice stays for ever. */
 static void threads_ahead(void)
 {
@@ -373,6 +390,7 @@ int main(void)
     cancelled();
     cancelled_early();
     cancelled_late();
+    late();
     threads_ahead();
     strange_state();
     return tap_done();

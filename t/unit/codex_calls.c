@@ -58,7 +58,9 @@ static void many_calls(void)
     begin(&turn, tool_chat());
     turn_print(&turn, q(apr_pstrcat(pool, lines, open, CALL("c12", "f", "{}")
                OPEN("12", "c12") COUNTED, NULL)));
+    turn_print(&turn, q(TEXT("more") COUNTED));
     is_int(turn.fate, CLB_FATE_SETTLE, "more cannot");
+    is_str(turn.wrong, NULL, "without another word");
     cancel(&turn);
     is_str(asked(&turn), "stop", "so they are dropped");
 }
@@ -71,6 +73,34 @@ static const char *toolless(const char *lines)
     begin(&turn, chat_new(1));
     turn_print(&turn, q(lines));
     return turn_said(&turn);
+}
+
+#define ANSWER_TO(id) RAW("{'type':'function_call_output','id':'fco_1'," \
+    "'call_id':'" id "','output':'unsupported call'}")
+
+/* The CLI answers calls itself that it cannot pass on: it is about to ask its
+ * model again, or did. */
+static void answered_calls(void)
+{
+    turn_t turn;
+
+    is_str(answer(BEGUN CALL("c1", "f", "{}") COUNTED ANSWER_TO("c1")),
+           "start " CALLED USAGE " stop calls -> kill",
+           "when it answers a call itself");
+    is_str(answer(BEGUN CALL("c1", "f", "{}") ANSWER_TO("c1") COUNTED),
+           "start " CALLED "usage 0+0+0/0/0 stop calls -> kill",
+           "it must not go on");
+    is_str(answer(BEGUN CALL("c1", "f", "{}") COUNTED TEXT("more") COUNTED
+           DONE), "start " CALLED USAGE " stop calls -> settle",
+           "a turn that ends without the results");
+    begin(&turn, tool_chat());
+    turn_print(&turn, q(BEGUN CALL("c1", "f", "{}") COUNTED OPEN("0", "c1")));
+    turn.fate = CLB_FATE_NONE;
+    turn_print(&turn, q(FAILED("x", "'other'")));
+    is_str(turn_said(&turn), "start " CALLED USAGE " stop calls -> settle",
+           "is not one to go on with");
+    cancel(&turn);
+    is_str(asked(&turn), "leave", "but over");
 }
 
 static void invented(void)
@@ -163,7 +193,8 @@ static void live_results(void)
            "{'contentItems':[{'type':'inputText','text':'one'}],'success':"
            "true}}"), "the first");
     is_str(at(&turn, 1, "id"), "7", "and the second");
-    turn_print(&turn, q(TEXT("so") COUNTED DONE));
+    turn_print(&turn, q(ANSWER_TO("c1") ANSWER_TO("c2") TEXT("so") COUNTED
+               DONE));
     is_str(turn_said(&turn), "start [so] " USAGE " stop end -> clean",
            "and the turn goes on");
 
@@ -276,6 +307,7 @@ int main(void)
     apr_pool_create(&pool, NULL);
     calls();
     many_calls();
+    answered_calls();
     invented();
     refused_tools();
     next_turns();

@@ -34,6 +34,8 @@ static const struct {
       "kill" },
     { "bad-arguments", "f", "start call c1 f {nonsense} usage 0+0+0/0/0 stop "
       "calls -> kill" },
+    { "surrogate", "f", "start call c1 f {{\"a\":\"\\ud83d\"}} usage "
+      "7+0+0/1/0 stop calls -> kill" },
     { "error-400", "", "bad_request: scripted error 400 -> settle" },
     { "error-401", "", "login_required: unexpected status 401 Unauthorized: "
       "scripted error 401 -> settle" },
