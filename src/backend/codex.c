@@ -233,8 +233,17 @@ static void reasoning(codex_t *state, const char *text, clb_step_t *out)
     }
 }
 
-/* The CLI would answer a call of a tool that it does not know itself, with one
- * more request, before we could stop it. */
+/* 1 if the CLI passes on a call of the client's tool @a name, NULL if it is
+ * none. Others it answers itself, with one more request, before we could stop
+ * it. */
+static int opens(const clb_chat_t *chat, const char *name,
+                 const char *arguments, apr_pool_t *pool)
+{
+    return name != NULL && clb_codex_has(chat, name)
+        && (arguments == NULL
+            || strcmp(arguments, clb_chat_arguments(arguments, pool)) == 0);
+}
+
 static void call(codex_t *state, const clb_input_t *in,
                  const clb_json_t *item, clb_step_t *out)
 {
@@ -253,8 +262,7 @@ static void call(codex_t *state, const clb_input_t *in,
     event->u.call.id = id;
     event->u.call.name = asked == NULL ? name : asked;
     clb_step_text(out, CLB_EV_ARGUMENTS, arguments);
-    if (asked == NULL || (arguments != NULL && strcmp(arguments,
-            clb_chat_arguments(arguments, out->pool)) != 0)) {
+    if (!opens(in->chat, asked, arguments, out->pool)) {
         stop(state, out, CLB_STOP_CALLS, CLB_FATE_KILL);
     }
 }

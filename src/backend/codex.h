@@ -65,7 +65,10 @@ void clb_codex_leave(const char *thread, clb_step_t *out);
 /** 1 if the CLI is told of tools. */
 int clb_codex_offers(const clb_chat_t *chat);
 
-/** The client's name for the tool the CLI knows as @a name, or NULL. */
+/** 1 if the CLI is told of the client's tool @a name. */
+int clb_codex_has(const clb_chat_t *chat, const char *name);
+
+/** The client's name for the tool the CLI would know as @a name, or NULL. */
 const char *clb_codex_asked(const clb_chat_t *chat, const char *name,
                             apr_pool_t *pool);
 

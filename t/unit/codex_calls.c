@@ -122,6 +122,23 @@ static void invented(void)
            "or nothing");
 }
 
+/* Of all tools it has only the one that it must call. */
+static void others(void)
+{
+    clb_chat_t *chat = tool_chat();
+    turn_t turn;
+
+    chat->choice = CLB_CHOICE_NAMED;
+    chat->chosen = "f";
+    begin(&turn, chat);
+    turn_print(&turn, q(BEGUN CALL("c1", "f", "{}") COUNTED));
+    is_int(turn.fate, CLB_FATE_PARK, "the tool that it has");
+    begin(&turn, chat);
+    turn_print(&turn, q(BEGUN CALL("c1", "a_b_1", "{}")));
+    is_str(turn_said(&turn), "start call c1 a.b {{}} usage 0+0+0/0/0 stop "
+           "calls -> kill", "is not another, however it came to know it");
+}
+
 /* --- tools that the CLI does not take --- */
 
 static void refused_tools(void)
@@ -309,6 +326,7 @@ int main(void)
     many_calls();
     answered_calls();
     invented();
+    others();
     refused_tools();
     next_turns();
     live_results();
