@@ -435,36 +435,51 @@ static void news(codex_t *state, const clb_input_t *in, const char *method,
 
 /* --- answers to our requests --- */
 
-static void refused(codex_t *state, const char *id, const clb_json_t *error,
-                    clb_step_t *out)
+/* Without what it should have done nothing can go on. */
+static void give_up(const codex_t *state, const char *why, clb_step_t *out)
 {
-    const char *message = clb_json_get_string(error, "message");
-
-    message = message == NULL ? "without a reason" : message;
-    if (strcmp(id, CLB_CODEX_THREAD) == 0 && state->phase == ASKING) {
-        state->phase = QUIET;
-        clb_step_error(out, CLB_BAD_REQUEST, apr_pstrcat(out->pool,
-            "the CLI does not take the tools: ", message, NULL), 0,
-            CLB_FATE_SETTLE);
+    if (state->phase == COLD || state->phase == ASKING
+        || state->phase == RUNNING) {
+        clb_step_error(out, CLB_CLI_FAILED, why, 0, CLB_FATE_KILL);
     }
-    else if (strcmp(id, CLB_CODEX_STOP) != 0
-             && strcmp(id, CLB_CODEX_LEAVE) != 0) {
-        /* it may ask its model with less than it should */
-        clb_step_error(out, CLB_CLI_FAILED, apr_pstrcat(out->pool,
-            "the CLI refused the request '", id, "': ", message, NULL), 0,
-            CLB_FATE_KILL);
+    out->fate = CLB_FATE_KILL;
+}
+
+static void have_spare(codex_t *state, const char *thread, const char *why,
+                       clb_step_t *out)
+{
+    state->awaited = 0;
+    keep_id(state->spare, thread);
+    if (*state->spare != '\0' && state->phase == COLD) {
+        state->phase = QUIET;
+        out->ready = 1;
+    }
+    else if (*state->spare != '\0') {
+        check_renewed(state, out);
+    }
+    else if (state->phase == COLD || state->phase == LEAVING) {
+        give_up(state, why, out);
     }
 }
 
 static void have_thread(codex_t *state, const clb_input_t *in,
-                        const char *thread, clb_step_t *out)
+                        const char *thread, const char *why, clb_step_t *out)
 {
-    keep_id(state->thread, thread);
+    if (*state->thread != '\0') {
+        return;     /* nobody asked for another */
+    }
     if (state->phase == STOPPING) {
+        keep_id(state->thread, thread);
         renew(state, out);
     }
     else if (state->phase == ASKING && in->chat != NULL) {
-        run(state, in, 0, out);
+        keep_id(state->thread, thread);
+        if (*state->thread != '\0') {
+            run(state, in, 0, out);
+        }
+        else {
+            give_up(state, why, out);
+        }
     }
 }
 
@@ -476,44 +491,79 @@ static void have_turn(codex_t *state, const char *turn, clb_step_t *out)
     }
 }
 
-static void have_spare(codex_t *state, const char *thread, clb_step_t *out)
+/* Most likely it is the tools that it does not take. */
+static int blames_tools(const codex_t *state, const clb_input_t *in,
+                        const char *id)
 {
-    state->awaited = 0;
-    keep_id(state->spare, thread);
-    if (state->phase == COLD) {
+    return strcmp(id, CLB_CODEX_THREAD) == 0 && state->phase == ASKING
+        && in->chat != NULL && clb_codex_offers(in->chat);
+}
+
+static void refused(codex_t *state, const clb_input_t *in, const char *id,
+                    const clb_json_t *error, clb_step_t *out)
+{
+    const char *message = clb_json_get_string(error, "message"), *why;
+
+    message = message == NULL ? "without a reason" : message;
+    why = apr_pstrcat(out->pool, "the CLI refused the request '", id, "': ",
+                      message, NULL);
+    if (blames_tools(state, in, id)) {
         state->phase = QUIET;
-        out->ready = *state->spare != '\0';
+        clb_step_error(out, CLB_BAD_REQUEST, apr_pstrcat(out->pool,
+            "the CLI does not take the tools: ", message, NULL), 0,
+            CLB_FATE_SETTLE);
     }
-    check_renewed(state, out);
+    else if (strcmp(id, CLB_CODEX_THREAD) == 0) {
+        have_thread(state, in, NULL, why, out);
+    }
+    else if (strcmp(id, CLB_CODEX_SPARE) == 0) {
+        have_spare(state, NULL, why, out);
+    }
+    else if (strcmp(id, CLB_CODEX_HELLO) == 0
+             || strcmp(id, CLB_CODEX_ITEMS) == 0
+             || strcmp(id, CLB_CODEX_TURN) == 0) {
+        /* it may ask its model with less than it should */
+        give_up(state, why, out);
+    }
+}
+
+static void done(codex_t *state, const clb_input_t *in, const char *id,
+                 const clb_json_t *result, clb_step_t *out)
+{
+    static const char nameless[] = "the CLI names no thread";
+    const char *thread = clb_json_string(clb_json_find(result, "thread.id"));
+
+    if (strcmp(id, CLB_CODEX_HELLO) == 0) {
+        clb_codex_ready(out);
+        prepare(state, out);
+    }
+    else if (strcmp(id, CLB_CODEX_SPARE) == 0) {
+        have_spare(state, thread, nameless, out);
+    }
+    else if (strcmp(id, CLB_CODEX_THREAD) == 0) {
+        have_thread(state, in, thread, nameless, out);
+    }
+    else if (strcmp(id, CLB_CODEX_TURN) == 0) {
+        have_turn(state, clb_json_string(clb_json_find(result, "turn.id")),
+                  out);
+    }
 }
 
 static void answered(codex_t *state, const clb_input_t *in, const char *id,
                      const clb_json_t *json, clb_step_t *out)
 {
     const clb_json_t *error = clb_json_get(json, "error");
-    const char *thread = clb_json_string(clb_json_find(json,
-                                                       "result.thread.id"));
 
-    if (error != NULL) {
-        refused(state, id, error, out);
-    }
-    else if (strcmp(id, CLB_CODEX_HELLO) == 0) {
-        clb_codex_ready(out);
-        prepare(state, out);
-    }
-    else if (strcmp(id, CLB_CODEX_SPARE) == 0) {
-        have_spare(state, thread, out);
-    }
-    else if (strcmp(id, CLB_CODEX_THREAD) == 0) {
-        have_thread(state, in, thread, out);
-    }
-    else if (strcmp(id, CLB_CODEX_TURN) == 0) {
-        have_turn(state, clb_json_string(clb_json_find(json,
-                                         "result.turn.id")), out);
-    }
     if (strcmp(id, CLB_CODEX_LEAVE) == 0) {
+        /* gone in any case: it may have known nothing of it */
         state->left = 1;
         check_renewed(state, out);
+    }
+    else if (error != NULL) {
+        refused(state, in, id, error, out);
+    }
+    else {
+        done(state, in, id, clb_json_get(json, "result"), out);
     }
 }
 

@@ -7,7 +7,7 @@
 
 #include <apr_general.h>
 
-/* As many as an id of the state can have. */
+/* As many letters as an id can have. */
 #define XS "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 
 /* What one user message gives when the CLI prints these lines. */
@@ -77,6 +77,31 @@ static void refusals(void)
            "and does not say why");
     is_str(cold(HELLO), "cli_failed: codex exited with status 1: Error: no "
            "such file -> end", "or ends");
+}
+
+/* A hundred letters. */
+#define LONG "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" \
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define NO_NAME "cli_failed: the CLI names no thread -> kill"
+
+static void odd_threads(void)
+{
+    turn_t turn;
+
+    is_str(cold(HELLO SPARE(LONG)), NO_NAME, "a thread of too long a name");
+    is_str(cold(HELLO SPARE("")), NO_NAME, "or none");
+    is_str(cold(HELLO "{'id':'spare','result':{'thread':{'id':7}}}\n"),
+           NO_NAME, "or an odd one");
+    is_str(cold(HELLO SPARE(XS)), "ready", "is not just a long one");
+    warm(&turn);
+    ask(&turn, tool_chat(), 0);
+    turn_print(&turn, q(THREAD(LONG)));
+    is_str(turn_said(&turn), NO_NAME, "nobody is asked there");
+    begin(&turn, chat_new(1));
+    turn_print(&turn, q(BEGUN THREAD("t9") SPARE(LONG) TEXT("x")
+               ITEMS TURN(LONG) COUNTED DONE));
+    is_str(turn_said(&turn), "start [x] " USAGE " stop end -> clean",
+           "and a turn that runs does not care");
 }
 
 /* --- it answers --- */
@@ -203,6 +228,8 @@ static void refused_turns(void)
            "refused the request 'items': no -> kill",
            "or would begin without what was said");
     is_str(answer(ITEMS), "-> -", "it has time");
+    is_str(answer("{'id':'zzz','error':{'message':'no'}}\n" BEGUN TEXT("x")),
+           "start [x] -> -", "what nobody asked for may be refused");
 }
 
 static void exits(void)
@@ -269,6 +296,12 @@ static void cancelled_early(void)
            "and the one that was made ahead is still good");
     ask(&turn, chat_new(1), 0);
     is_str(at(&turn, 0, "params.threadId"), "\"t0\"", "for the next");
+
+    warm(&turn);
+    ask(&turn, tool_chat(), 0);
+    cancel(&turn);
+    is_int(hear(&turn, REFUSED("thread", "no")), CLB_FATE_CLEAN,
+           "so it is if the other is refused");
 }
 
 static void cancelled_late(void)
@@ -345,6 +378,24 @@ static void threads_ahead(void)
     is_str(asked(&turn), "leave items turn spare", "once it is used it is");
 }
 
+/* It may be refused, which is nobody's business but the next one's. */
+static void refused_ahead(void)
+{
+    turn_t turn;
+
+    begin(&turn, chat_new(1));
+    turn_print(&turn, q(BEGUN DONE));
+    ask(&turn, chat_new(3), 2);
+    turn_print(&turn, q(BEGUN REFUSED("spare", "no") TEXT("x") COUNTED DONE));
+    is_str(turn_said(&turn), "start [x] " USAGE " stop end -> clean",
+           "a turn goes on without a thread for later");
+    is_str(asked(&turn), "items turn spare", "which is asked for again");
+    cancel(&turn);
+    is_int(hear(&turn, LEFT REFUSED("spare", "no")), CLB_FATE_KILL,
+           "without one it does not become clean");
+    is_str(turn.wrong, NULL, "of which nobody is told");
+}
+
 /* A state that came over a socket is believed as far as it does no harm. */
 static void strange_state(void)
 {
@@ -379,6 +430,7 @@ int main(void)
     apr_pool_create(&pool, NULL);
     warming();
     refusals();
+    odd_threads();
     answers();
     reasoning();
     usage();
@@ -392,6 +444,7 @@ int main(void)
     cancelled_late();
     late();
     threads_ahead();
+    refused_ahead();
     strange_state();
     return tap_done();
 }

@@ -152,6 +152,15 @@ static void refused_tools(void)
            "dynamic tool name is reserved -> settle", "tools that it refuses");
     cancel(&turn);
     is_int(turn.fate, CLB_FATE_CLEAN, "cost no process");
+
+    begin(&turn, chat_new(1));
+    turn_print(&turn, q(BEGUN DONE));
+    ask(&turn, chat_new(1), 0);
+    is_str(asked(&turn), "leave thread", "who needs a thread at once");
+    turn_print(&turn, q(REFUSED("thread", "failed to load configuration")));
+    is_str(turn_said(&turn), "cli_failed: the CLI refused the request "
+           "'thread': failed to load configuration -> kill",
+           "and has no tools is not to blame");
 }
 
 /* --- the conversation goes on --- */
