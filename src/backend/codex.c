@@ -233,36 +233,16 @@ static void reasoning(codex_t *state, const char *text, clb_step_t *out)
     }
 }
 
-/* 1 if the CLI passes on a call of the client's tool @a name, NULL if it is
- * none. Others it answers itself, with one more request, before we could stop
- * it. */
-static int opens(const clb_chat_t *chat, const char *name,
-                 const char *arguments, apr_pool_t *pool)
-{
-    return name != NULL && clb_codex_has(chat, name)
-        && (arguments == NULL
-            || strcmp(arguments, clb_chat_arguments(arguments, pool)) == 0);
-}
-
 static void call(codex_t *state, const clb_input_t *in,
                  const clb_json_t *item, clb_step_t *out)
 {
-    const char *id = clb_json_get_string(item, "call_id");
-    const char *name = clb_json_get_string(item, "name"), *asked;
-    const char *arguments = clb_json_get_string(item, "arguments");
-    clb_event_t *event;
-
-    if (id == NULL || name == NULL || in->chat == NULL) {
+    if (in->chat == NULL || clb_json_get_string(item, "call_id") == NULL
+        || clb_json_get_string(item, "name") == NULL) {
         return;
     }
-    asked = clb_codex_asked(in->chat, name, out->pool);
     state->calls++;
     start(state, out);
-    event = clb_step_event(out, CLB_EV_CALL);
-    event->u.call.id = id;
-    event->u.call.name = asked == NULL ? name : asked;
-    clb_step_text(out, CLB_EV_ARGUMENTS, arguments);
-    if (!opens(in->chat, asked, arguments, out->pool)) {
+    if (!clb_codex_call(in->chat, item, out)) {
         stop(state, out, CLB_STOP_CALLS, CLB_FATE_KILL);
     }
 }
@@ -345,24 +325,6 @@ static void turn_completed(codex_t *state, const clb_json_t *turn,
     }
 }
 
-static void limits(codex_t *state, const clb_json_t *params)
-{
-    static const char *const windows[] = { "primary", "secondary" };
-    const clb_json_t *all = clb_json_get(params, "rateLimits"), *window;
-    apr_int64_t at;
-    int i;
-
-    state->resets_at = 0;
-    for (i = 0; i < 2; i++) {
-        window = clb_json_get(all, windows[i]);
-        at = clb_json_get_integer(window, "resetsAt", 0);
-        if (clb_json_number(clb_json_get(window, "usedPercent"), 0) >= 100
-            && at > state->resets_at) {
-            state->resets_at = at;
-        }
-    }
-}
-
 /* A call is open. */
 static void tool_call(codex_t *state, const clb_json_t *json,
                       const clb_json_t *params, clb_step_t *out)
@@ -396,7 +358,7 @@ static void news(codex_t *state, const clb_input_t *in, const char *method,
     const char *delta = clb_json_get_string(params, "delta");
 
     if (strcmp(method, "account/rateLimits/updated") == 0) {
-        limits(state, params);
+        state->resets_at = clb_codex_resets_at(params);
     }
     else if (clb_json_get(json, "id") != NULL
              && strcmp(method, "item/tool/call") != 0) {

@@ -7,8 +7,8 @@
 
 /**
  * The parts of the driver codex: codex_start.c starts the CLI and knows how it
- * is tested, codex_ask.c writes, codex.c reads, codex_calls.c knows which calls
- * are open, codex_error.c says what its errors mean.
+ * is tested, codex_ask.c writes, codex.c reads, codex_calls.c knows of calls,
+ * codex_error.c of what goes wrong.
  */
 
 /** An id of a thread or a turn, with its NUL: a UUID. */
@@ -89,6 +89,11 @@ typedef struct clb_codex_open_t {
     clb_codex_call_t calls[CLB_CODEX_CALLS];
 } clb_codex_open_t;
 
+/** Add the call that the complete @a item is.
+ *  @return 1 if the CLI passes it on to us, 0 if it answers it itself */
+int clb_codex_call(const clb_chat_t *chat, const clb_json_t *item,
+                   clb_step_t *out);
+
 /** Note that the call @a id is open, as request @a request. */
 void clb_codex_opened(clb_codex_open_t *open, const char *id,
                       apr_int64_t request);
@@ -102,6 +107,10 @@ void clb_codex_results(clb_codex_open_t *open, const clb_message_t *turn,
                        clb_step_t *out);
 
 /* --- codex_error.c --- */
+
+/** The end of the window that is used up by the news @a params of limits, of
+ *  several the last, seconds since 1970; 0 if none is. */
+apr_int64_t clb_codex_resets_at(const clb_json_t *params);
 
 /** 1 if the failed turn @a turn is an answer that was cut off, and by what. */
 int clb_codex_cut(const clb_json_t *turn, clb_stop_e *reason);

@@ -1,9 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls of the client's tools that a process of Codex holds open: requests of
- * the CLI's that it waits for the answers to.
+ * Calls of the client's tools. Each is an item of the model's answer, and then
+ * a request of the CLI's, which a process holds open until the result comes.
  */
 #include "codex.h"
+
+#include <string.h>
+
+/* 1 if the CLI passes on a call of the client's tool @a name, NULL if it is
+ * none. Others it answers itself, with one more request, before we could stop
+ * it. */
+static int opens(const clb_chat_t *chat, const char *name,
+                 const char *arguments, apr_pool_t *pool)
+{
+    return name != NULL && clb_codex_has(chat, name)
+        && (arguments == NULL
+            || strcmp(arguments, clb_chat_arguments(arguments, pool)) == 0);
+}
+
+int clb_codex_call(const clb_chat_t *chat, const clb_json_t *item,
+                   clb_step_t *out)
+{
+    const char *name = clb_json_get_string(item, "name");
+    const char *asked = clb_codex_asked(chat, name, out->pool);
+    const char *arguments = clb_json_get_string(item, "arguments");
+    clb_event_t *event = clb_step_event(out, CLB_EV_CALL);
+
+    event->u.call.id = clb_json_get_string(item, "call_id");
+    event->u.call.name = asked == NULL ? name : asked;
+    clb_step_text(out, CLB_EV_ARGUMENTS, arguments);
+    return opens(chat, asked, arguments, out->pool);
+}
 
 /* FNV-1a: ids of one answer need only be told from each other. */
 static apr_uint64_t hash(const char *text)

@@ -108,6 +108,25 @@ static apr_interval_time_t wait_of(clb_error_e kind, const char *message,
          : kind == CLB_RATE_LIMITED ? wait_in(message) : 0;
 }
 
+apr_int64_t clb_codex_resets_at(const clb_json_t *params)
+{
+    static const char *const windows[] = { "primary", "secondary" };
+    const clb_json_t *all = clb_json_get(params, "rateLimits");
+    apr_int64_t last = 0, at;
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        const clb_json_t *window = clb_json_get(all, windows[i]);
+
+        at = clb_json_get_integer(window, "resetsAt", 0);
+        if (clb_json_number(clb_json_get(window, "usedPercent"), 0) >= 100
+            && at > last) {
+            last = at;
+        }
+    }
+    return last;
+}
+
 int clb_codex_cut(const clb_json_t *turn, clb_stop_e *reason)
 {
     static const char incomplete[] = "Incomplete response returned, reason: ";
