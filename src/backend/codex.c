@@ -12,6 +12,8 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#define TOKENS_MAX 1000000000000
+
 typedef enum phase_e {
     COLD,            /* no handshake yet */
     QUIET,           /* no turn runs */
@@ -211,17 +213,24 @@ static void stop(codex_t *state, clb_step_t *out, clb_stop_e reason,
 
 /* --- what it says --- */
 
+/* As many as can be added up. */
+static apr_int64_t tokens(const clb_json_t *usage, const char *name)
+{
+    apr_int64_t n = clb_json_get_integer(usage, name, 0);
+
+    return n < 0 ? 0 : n > TOKENS_MAX ? TOKENS_MAX : n;
+}
+
 static void count(codex_t *state, const clb_json_t *usage)
 {
-    apr_int64_t input = clb_json_get_integer(usage, "inputTokens", 0);
     clb_usage_t *u = &state->usage;
 
-    u->cache_read = clb_json_get_integer(usage, "cachedInputTokens", 0);
-    u->cache_write = clb_json_get_integer(usage, "cacheWriteInputTokens", 0);
-    u->output = clb_json_get_integer(usage, "outputTokens", 0);
-    u->reasoning = clb_json_get_integer(usage, "reasoningOutputTokens", 0);
-    input -= u->cache_read + u->cache_write;
-    u->input = input > 0 ? input : 0;
+    u->cache_read = tokens(usage, "cachedInputTokens");
+    u->cache_write = tokens(usage, "cacheWriteInputTokens");
+    u->output = tokens(usage, "outputTokens");
+    u->reasoning = tokens(usage, "reasoningOutputTokens");
+    u->input = tokens(usage, "inputTokens") - u->cache_read - u->cache_write;
+    u->input = u->input > 0 ? u->input : 0;
 }
 
 static void reasoning(codex_t *state, const char *text, clb_step_t *out)

@@ -154,6 +154,16 @@ static void usage(void)
            "input is never below zero");
     is_str(answer(BEGUN USED("'inputTokens':'5','outputTokens':null") DONE),
            "start usage 0+0+0/0/0 stop end -> clean", "nor a guess");
+    is_str(answer(BEGUN USED("'inputTokens':-5,'cachedInputTokens':-1,"
+                  "'outputTokens':-2,'reasoningOutputTokens':-3") DONE),
+           "start usage 0+0+0/0/0 stop end -> clean",
+           "nothing else is, either");
+    is_str(answer(BEGUN USED("'inputTokens':9223372036854775807,"
+                  "'cachedInputTokens':9223372036854775807,"
+                  "'cacheWriteInputTokens':9223372036854775807,"
+                  "'outputTokens':9223372036854775807") DONE),
+           "start usage 0+1000000000000+1000000000000/1000000000000/0 "
+           "stop end -> clean", "or so much that sums overflow");
 }
 
 static void noise(void)
