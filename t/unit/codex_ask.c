@@ -95,6 +95,8 @@ static void variables(void)
     ok(!mentions(argv, "sk-1"), "which nobody reads off the command line");
     argv = ARGV("OPENAI_BASE_URL=");
     ok(!mentions(argv, "base_url"), "an empty address is none");
+    argv = ARGV("OPENAI_API_KEY=");
+    ok(!mentions(argv, "env_key"), "nor is an empty key");
     argv = ARGV("OPENAI_BASE_URL=a\"b\\c\n\td\xc3\xa9\xff,x={y=1}'#");
     ok(has(argv, "-c", "model_providers.clibridge.base_url="
            "\"a\\\"b\\\\c\\n\\td\xc3\xa9\xef\xbf\xbd,x={y=1}'#\""),
