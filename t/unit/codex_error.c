@@ -182,6 +182,12 @@ static void seconds(void)
            "seconds");
     is_int(wait_told(SLOW("Please try again in 20ms.")), 20000,
            "milliseconds");
+    is_int(wait_told(SLOW("Please try again in 1m26.4s.")), 86400000,
+           "minutes and seconds");
+    is_int(wait_told(SLOW("Please try again in 2h0m3s.")), 7203000000,
+           "hours, too");
+    is_int(wait_told(SLOW("Please try again in 1m.")), 60000000,
+           "or one unit alone");
     is_int(wait_told(SLOW("slow down")), 0, "no time");
     is_int(wait_told(SLOW("try again in a while")), 0, "in words");
     is_int(wait_told(SLOW("try again in -5s")), 0, "before now");
