@@ -152,12 +152,15 @@ apr_int64_t clb_codex_resets_at(const clb_json_t *params)
 
 int clb_codex_cut(const clb_json_t *turn, clb_stop_e *reason)
 {
+    static const char broken[] = "stream disconnected before completion: ";
     static const char incomplete[] = "Incomplete response returned, reason: ";
-    const char *message = clb_json_string(clb_json_find(turn,
-                                                        "error.message"));
-    const char *why = message == NULL ? NULL : strstr(message, incomplete);
+    const char *why = clb_json_string(clb_json_find(turn, "error.message"));
 
     if (why == NULL) {
+        return 0;
+    }
+    why += begins(why, broken) ? strlen(broken) : 0;
+    if (!begins(why, incomplete)) {
         return 0;
     }
     why += strlen(incomplete);

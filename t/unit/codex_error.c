@@ -114,6 +114,11 @@ static void cuts(void)
            "reason: content_filter", "'other'")),
            "start [x] usage 0+0+0/0/0 stop filter -> settle",
            "or not allowed to go on");
+    is_str(said(BEGUN TEXT("x") FAILED("{\\'detail\\':\\'bad prompt: "
+           "Incomplete response returned, reason: max_output_tokens\\'}",
+           "'other'")), "start [x] bad_request: bad prompt: Incomplete "
+           "response returned, reason: max_output_tokens -> settle",
+           "but not what only speaks of that");
 }
 
 /* --- when to come again --- */
