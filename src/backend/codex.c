@@ -19,7 +19,7 @@ typedef enum phase_e {
     QUIET,           /* no turn runs */
     ASKING,          /* a thread for the chat was asked for */
     RUNNING,
-    ANSWERED,        /* the client has the calls; not all of them are open */
+    ANSWERED,        /* the client has the calls */
     STOPPING,        /* the turn is to end */
     LEAVING          /* waiting until a new thread is ready and the old gone */
 } phase_e;
@@ -406,7 +406,7 @@ static void news(codex_t *state, const clb_input_t *in, const char *method,
 
 /* --- answers to our requests --- */
 
-/* Without what it should have done nothing can go on. */
+/* Nothing can go on without what the CLI did not do. */
 static void give_up(const codex_t *state, const char *why, clb_step_t *out)
 {
     if (state->phase == COLD || state->phase == ASKING
@@ -436,21 +436,19 @@ static void have_spare(codex_t *state, const char *thread, const char *why,
 static void have_thread(codex_t *state, const clb_input_t *in,
                         const char *thread, const char *why, clb_step_t *out)
 {
-    if (*state->thread != '\0') {
-        return;     /* nobody asked for another */
+    if (*state->thread != '\0'
+        || (state->phase != ASKING && state->phase != STOPPING)) {
+        return;     /* nobody asked for it */
     }
+    keep_id(state->thread, thread);
     if (state->phase == STOPPING) {
-        keep_id(state->thread, thread);
         renew(state, out);
     }
-    else if (state->phase == ASKING && in->chat != NULL) {
-        keep_id(state->thread, thread);
-        if (*state->thread != '\0') {
-            run(state, in, 0, out);
-        }
-        else {
-            give_up(state, why, out);
-        }
+    else if (*state->thread == '\0') {
+        give_up(state, why, out);
+    }
+    else if (in->chat != NULL) {
+        run(state, in, 0, out);
     }
 }
 
