@@ -38,9 +38,9 @@ static clb_json_t *unwanted(apr_pool_t *pool)
 {
     static const char *const methods[] = {
         "thread/started", "thread/status/changed", "thread/closed",
-        "thread/tokenUsage/updated", "turn/started", "item/started",
-        "item/completed", "configWarning", "warning",
-        "remoteControl/status/changed", NULL
+        "thread/settings/updated", "thread/tokenUsage/updated",
+        "turn/started", "item/started", "item/completed", "configWarning",
+        "warning", "remoteControl/status/changed", NULL
     };
     clb_json_t *list = clb_json_pack(pool, "[]");
     int i;
