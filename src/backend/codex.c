@@ -93,7 +93,7 @@ static void leave(codex_t *state, clb_step_t *out)
     if (*state->thread != '\0') {
         clb_codex_leave(state->thread, out);
     }
-    *state->thread = '\0';
+    *state->thread = *state->turn = '\0';
     state->open.n = 0;
 }
 
@@ -180,15 +180,13 @@ static void cancel(codex_t *state, clb_step_t *out)
     case QUIET:
         renew(state, out);
         break;
+    case ASKING:
     case RUNNING:
     case ANSWERED:
         state->phase = STOPPING;
         if (*state->turn != '\0') {
             clb_codex_stop(state->thread, state->turn, out);
         }
-        break;
-    case ASKING:
-        state->phase = STOPPING;
         break;
     default:
         break;

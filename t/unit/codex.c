@@ -307,6 +307,14 @@ static void cancelled_early(void)
     ask(&turn, chat_new(1), 0);
     is_str(at(&turn, 0, "params.threadId"), "\"t0\"", "for the next");
 
+    begin(&turn, tool_chat());
+    turn_print(&turn, q(BEGUN CALL("c1", "f", "{}") COUNTED OPEN("0", "c1")));
+    ask(&turn, tool_chat(), 2);
+    cancel(&turn);
+    is_str(asked(&turn), "", "of a turn that is gone nothing is stopped");
+    hear(&turn, BROKEN_OFF LEFT THREAD("t1"));
+    is_str(asked(&turn), "leave", "but its thread is left");
+
     warm(&turn);
     ask(&turn, tool_chat(), 0);
     cancel(&turn);
