@@ -108,7 +108,7 @@ run-now: $(MODULE)
 	  MODULE='$(abspath $(MODULE))' \
 	  exec sh conf/run '$(HOST)' '$(PORT)' '$(CLI_USER)'
 
-$(BUILD)/t/unit/%: t/unit/%.c t/unit/tap.h t/fuzz/turn.h $(PURE)
+$(BUILD)/t/unit/%: t/unit/%.c $(wildcard t/unit/*.h) t/fuzz/turn.h $(PURE)
 	@mkdir -p $(@D)
 	@echo LD $@
 	@$(CC) $(CFLAGS_ALL) $(CPPFLAGS_ALL) -o $@ $< $(PURE) $(LIBS)

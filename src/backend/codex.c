@@ -12,35 +12,31 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#define TOKENS_MAX 1000000000000
+
 typedef enum phase_e {
     COLD,            /* no handshake yet */
     QUIET,           /* no turn runs */
     ASKING,          /* a thread for the chat was asked for */
     RUNNING,
-    ANSWERED,        /* the client has the calls; not all of them are open */
+    ANSWERED,        /* the client has the calls */
     STOPPING,        /* the turn is to end */
     LEAVING          /* waiting until a new thread is ready and the old gone */
 } phase_e;
 
-/* A call that the CLI waits for the result of. */
-typedef struct open_call_t {
-    apr_uint64_t call;       /* hash of its id */
-    apr_int64_t request;     /* the CLI's number for it */
-} open_call_t;
-
 typedef struct codex_t {
     char thread[CLB_CODEX_ID];   /* the chat's; empty = none */
-    char spare[CLB_CODEX_ID];    /* one that holds nothing */
+    char spare[CLB_CODEX_ID];    /* one that holds nothing; empty = none */
     char turn[CLB_CODEX_ID];
     apr_uint32_t phase;
+    apr_uint32_t awaited;        /* a spare thread was asked for */
     apr_uint32_t started;
     apr_uint32_t thought;        /* a part of the reasoning was said */
     apr_uint32_t calls;          /* of this answer */
-    apr_uint32_t nopen;
     apr_uint32_t left;           /* LEAVING: the old thread is gone */
     apr_int64_t resets_at;       /* end of a used-up window */
     clb_usage_t usage;
-    open_call_t open[CLB_CODEX_CALLS];
+    clb_codex_open_t open;
 } codex_t;
 
 static const char *const models[] = {
@@ -65,17 +61,6 @@ static unsigned honours(const clb_backend_t *backend)
     return CLB_FIELD(CLB_EFFORT);
 }
 
-/* FNV-1a: ids of one answer need only be told from each other. */
-static apr_uint64_t hash(const char *text)
-{
-    apr_uint64_t h = 14695981039346656037u;
-
-    for (; *text != '\0'; text++) {
-        h = (h ^ (unsigned char)*text) * 1099511628211u;
-    }
-    return h;
-}
-
 static void keep_id(char *id, const char *text)
 {
     apr_cpystrn(id, text == NULL || strlen(text) >= CLB_CODEX_ID ? "" : text,
@@ -88,20 +73,28 @@ static void terminate(codex_t *state)
     state->thread[CLB_CODEX_ID - 1] = '\0';
     state->spare[CLB_CODEX_ID - 1] = '\0';
     state->turn[CLB_CODEX_ID - 1] = '\0';
-    if (state->nopen > CLB_CODEX_CALLS) {
-        state->nopen = CLB_CODEX_CALLS;
+    if (state->open.n > CLB_CODEX_CALLS) {
+        state->open.n = CLB_CODEX_CALLS;
     }
 }
 
 /* --- a turn begins --- */
+
+static void prepare(codex_t *state, clb_step_t *out)
+{
+    if (*state->spare == '\0' && !state->awaited) {
+        state->awaited = 1;
+        clb_codex_thread(NULL, out);
+    }
+}
 
 static void leave(codex_t *state, clb_step_t *out)
 {
     if (*state->thread != '\0') {
         clb_codex_leave(state->thread, out);
     }
-    *state->thread = '\0';
-    state->nopen = 0;
+    *state->thread = *state->turn = '\0';
+    state->open.n = 0;
 }
 
 static void run(codex_t *state, const clb_input_t *in, int known,
@@ -115,7 +108,7 @@ static void run(codex_t *state, const clb_input_t *in, int known,
 /* A thread has the tools that it was started with. */
 static void begin(codex_t *state, const clb_input_t *in, clb_step_t *out)
 {
-    if (*state->thread != '\0' && state->nopen > 0) {
+    if (*state->thread != '\0' && state->open.n > 0) {
         clb_codex_stop(state->thread, state->turn, out);
     }
     leave(state, out);
@@ -130,67 +123,19 @@ static void begin(codex_t *state, const clb_input_t *in, clb_step_t *out)
     }
 }
 
-static const open_call_t *open_call(const codex_t *state, const char *id)
-{
-    apr_uint32_t i;
-
-    for (i = 0; i < state->nopen; i++) {
-        if (state->open[i].call == hash(id)) {
-            return &state->open[i];
-        }
-    }
-    return NULL;
-}
-
-/* 1 if @a turn has the results of all open calls. */
-static int answers_calls(const codex_t *state, const clb_message_t *turn)
-{
-    apr_uint32_t results = 0;
-    int i;
-
-    for (i = 0; i < turn->parts->nelts; i++) {
-        const clb_part_t *part = &APR_ARRAY_IDX(turn->parts, i, clb_part_t);
-
-        if (part->kind == CLB_PART_RESULT) {
-            if (open_call(state, part->id) == NULL) {
-                return 0;
-            }
-            results++;
-        }
-    }
-    return results == state->nopen;
-}
-
-/* The last result lets the model go on, so that all else must be said before;
- * the CLI puts it behind the results. */
-static void answer_calls(codex_t *state, const clb_input_t *in,
-                         const clb_message_t *turn, clb_step_t *out)
-{
-    int i;
-
-    clb_codex_add(in->chat, in->known, state->thread, out);
-    for (i = 0; i < turn->parts->nelts; i++) {
-        const clb_part_t *part = &APR_ARRAY_IDX(turn->parts, i, clb_part_t);
-
-        if (part->kind == CLB_PART_RESULT) {
-            clb_codex_result(part, open_call(state, part->id)->request, out);
-        }
-    }
-    state->nopen = 0;
-    state->phase = RUNNING;
-}
-
 static void go_on(codex_t *state, const clb_input_t *in, clb_step_t *out)
 {
     const apr_array_header_t *turns = clb_chat_turns(in->chat);
     const clb_message_t *last = &APR_ARRAY_IDX(turns, turns->nelts - 1,
                                                clb_message_t);
 
-    if (state->nopen == 0) {
+    if (state->open.n == 0) {
         run(state, in, in->known, out);
     }
-    else if (answers_calls(state, last)) {
-        answer_calls(state, in, last, out);
+    else if (clb_codex_answers(&state->open, last)) {
+        clb_codex_add(in->chat, in->known, state->thread, out);
+        clb_codex_results(&state->open, last, out);
+        state->phase = RUNNING;
     }
     else {
         begin(state, in, out);
@@ -211,22 +156,7 @@ static void chat(codex_t *state, const clb_input_t *in, clb_step_t *out)
 
 /* --- it ends --- */
 
-/* Make ready for another conversation. */
-static void renew(codex_t *state, clb_step_t *out)
-{
-    state->phase = LEAVING;
-    state->left = *state->thread == '\0';
-    leave(state, out);
-    if (*state->spare == '\0') {
-        clb_codex_thread(NULL, out);
-    }
-    else if (state->left) {
-        state->phase = QUIET;
-        out->fate = CLB_FATE_CLEAN;
-    }
-}
-
-/* 1 when all that renew() asked for is there. */
+/* Whether all that renew() asked for is there. */
 static void check_renewed(codex_t *state, clb_step_t *out)
 {
     if (state->phase == LEAVING && state->left && *state->spare != '\0') {
@@ -235,21 +165,29 @@ static void check_renewed(codex_t *state, clb_step_t *out)
     }
 }
 
+/* Make ready for another conversation. */
+static void renew(codex_t *state, clb_step_t *out)
+{
+    state->phase = LEAVING;
+    state->left = *state->thread == '\0';
+    leave(state, out);
+    prepare(state, out);
+    check_renewed(state, out);
+}
+
 static void cancel(codex_t *state, clb_step_t *out)
 {
     switch (state->phase) {
     case QUIET:
         renew(state, out);
         break;
+    case ASKING:
     case RUNNING:
     case ANSWERED:
         state->phase = STOPPING;
         if (*state->turn != '\0') {
             clb_codex_stop(state->thread, state->turn, out);
         }
-        break;
-    case ASKING:
-        state->phase = STOPPING;
         break;
     default:
         break;
@@ -274,17 +212,24 @@ static void stop(codex_t *state, clb_step_t *out, clb_stop_e reason,
 
 /* --- what it says --- */
 
+/* As many as can be added up. */
+static apr_int64_t tokens(const clb_json_t *usage, const char *name)
+{
+    apr_int64_t n = clb_json_get_integer(usage, name, 0);
+
+    return n < 0 ? 0 : n > TOKENS_MAX ? TOKENS_MAX : n;
+}
+
 static void count(codex_t *state, const clb_json_t *usage)
 {
-    apr_int64_t input = clb_json_get_integer(usage, "inputTokens", 0);
     clb_usage_t *u = &state->usage;
 
-    u->cache_read = clb_json_get_integer(usage, "cachedInputTokens", 0);
-    u->cache_write = clb_json_get_integer(usage, "cacheWriteInputTokens", 0);
-    u->output = clb_json_get_integer(usage, "outputTokens", 0);
-    u->reasoning = clb_json_get_integer(usage, "reasoningOutputTokens", 0);
-    input -= u->cache_read + u->cache_write;
-    u->input = input > 0 ? input : 0;
+    u->cache_read = tokens(usage, "cachedInputTokens");
+    u->cache_write = tokens(usage, "cacheWriteInputTokens");
+    u->output = tokens(usage, "outputTokens");
+    u->reasoning = tokens(usage, "reasoningOutputTokens");
+    u->input = tokens(usage, "inputTokens") - u->cache_read - u->cache_write;
+    u->input = u->input > 0 ? u->input : 0;
 }
 
 static void reasoning(codex_t *state, const char *text, clb_step_t *out)
@@ -296,65 +241,61 @@ static void reasoning(codex_t *state, const char *text, clb_step_t *out)
     }
 }
 
-/* The CLI would answer a call of a tool that it does not know itself, with one
- * more request, before we could stop it. */
 static void call(codex_t *state, const clb_input_t *in,
                  const clb_json_t *item, clb_step_t *out)
 {
-    const char *type = clb_json_get_string(item, "type");
-    const char *id = clb_json_get_string(item, "call_id");
-    const char *name = clb_json_get_string(item, "name"), *asked;
-    const char *arguments = clb_json_get_string(item, "arguments");
-    clb_event_t *event;
-
-    if (type == NULL || strcmp(type, "function_call") != 0 || id == NULL
-        || name == NULL || in->chat == NULL) {
+    if (in->chat == NULL || clb_json_get_string(item, "call_id") == NULL
+        || clb_json_get_string(item, "name") == NULL) {
         return;
     }
-    asked = clb_codex_asked(in->chat, name, out->pool);
     state->calls++;
     start(state, out);
-    event = clb_step_event(out, CLB_EV_CALL);
-    event->u.call.id = id;
-    event->u.call.name = asked == NULL ? name : asked;
-    clb_step_text(out, CLB_EV_ARGUMENTS, arguments);
-    if (asked == NULL || (arguments != NULL && strcmp(arguments,
-            clb_chat_arguments(arguments, out->pool)) != 0)) {
+    if (!clb_codex_call(in->chat, item, out)) {
         stop(state, out, CLB_STOP_CALLS, CLB_FATE_KILL);
+    }
+}
+
+/* An item of the turn; a result that is not ours is the CLI's own answer to a
+ * call that it could not open, with which it asks its model again. */
+static void item_completed(codex_t *state, const clb_input_t *in,
+                           const clb_json_t *item, clb_step_t *out)
+{
+    const char *type = clb_json_get_string(item, "type");
+
+    if (type == NULL || (state->phase != RUNNING && state->phase != ANSWERED)) {
+        return;
+    }
+    if (strcmp(type, "function_call") == 0 && state->phase == RUNNING) {
+        call(state, in, item, out);
+    }
+    else if (strcmp(type, "function_call_output") == 0 && state->calls > 0) {
+        if (state->phase == RUNNING) {
+            stop(state, out, CLB_STOP_CALLS, CLB_FATE_KILL);
+        }
+        out->fate = CLB_FATE_KILL;
     }
 }
 
 /* All calls of the answer were seen by then, but not all are open yet. */
 static void response_completed(codex_t *state, clb_step_t *out)
 {
-    if (state->calls > CLB_CODEX_CALLS) {
-        stop(state, out, CLB_STOP_CALLS, CLB_FATE_SETTLE);
-    }
-    else if (state->calls > 0) {
+    if (state->calls > 0) {
         state->phase = ANSWERED;
-        stop(state, out, CLB_STOP_CALLS, state->nopen == state->calls
+        stop(state, out, CLB_STOP_CALLS, state->calls > CLB_CODEX_CALLS
+             ? CLB_FATE_SETTLE : state->open.n == state->calls
              ? CLB_FATE_CLEAN : CLB_FATE_PARK);
     }
 }
 
-static void turn_completed(codex_t *state, const clb_json_t *params,
-                           clb_step_t *out)
+/* The turn that was asked for is over. */
+static void finish(codex_t *state, const clb_json_t *turn, clb_step_t *out)
 {
-    const clb_json_t *turn = clb_json_get(params, "turn");
     const char *status = clb_json_get_string(turn, "status");
     clb_stop_e reason;
 
-    *state->turn = '\0';
-    if (state->phase == STOPPING) {
-        renew(state, out);
-        return;
-    }
-    state->phase = QUIET;
     if (status != NULL && strcmp(status, "completed") == 0) {
         stop(state, out, CLB_STOP_END, CLB_FATE_CLEAN);
-        if (*state->spare == '\0') {
-            clb_codex_thread(NULL, out);
-        }
+        prepare(state, out);
     }
     else if (clb_codex_cut(turn, &reason)) {
         stop(state, out, reason, CLB_FATE_SETTLE);
@@ -368,21 +309,25 @@ static void turn_completed(codex_t *state, const clb_json_t *params,
     }
 }
 
-static void limits(codex_t *state, const clb_json_t *params)
+/* A turn that ends although its calls have no results has gone on without the
+ * client: nobody can continue it. */
+static void turn_completed(codex_t *state, const clb_json_t *turn,
+                           clb_step_t *out)
 {
-    static const char *const windows[] = { "primary", "secondary" };
-    const clb_json_t *all = clb_json_get(params, "rateLimits"), *window;
-    apr_int64_t at;
-    int i;
+    apr_uint32_t was = state->phase;
 
-    state->resets_at = 0;
-    for (i = 0; i < 2; i++) {
-        window = clb_json_get(all, windows[i]);
-        at = clb_json_get_integer(window, "resetsAt", 0);
-        if (clb_json_number(clb_json_get(window, "usedPercent"), 0) >= 100
-            && at > state->resets_at) {
-            state->resets_at = at;
-        }
+    *state->turn = '\0';
+    state->open.n = 0;
+    if (was == STOPPING) {
+        renew(state, out);
+    }
+    else if (was == ANSWERED) {
+        state->phase = QUIET;
+        out->fate = CLB_FATE_SETTLE;
+    }
+    else if (was == RUNNING) {
+        state->phase = QUIET;
+        finish(state, turn, out);
     }
 }
 
@@ -391,16 +336,12 @@ static void tool_call(codex_t *state, const clb_json_t *json,
                       const clb_json_t *params, clb_step_t *out)
 {
     const char *id = clb_json_get_string(params, "callId");
-    open_call_t *open = &state->open[state->nopen];
 
-    if (id == NULL || !clb_json_is_number(clb_json_get(json, "id"))
-        || state->nopen == CLB_CODEX_CALLS) {
-        return;
+    if (id != NULL && clb_json_is_number(clb_json_get(json, "id"))) {
+        clb_codex_opened(&state->open, id, clb_json_get_integer(json, "id",
+                                                                0));
     }
-    open->call = hash(id);
-    open->request = clb_json_get_integer(json, "id", 0);
-    state->nopen++;
-    if (state->phase == ANSWERED && state->nopen == state->calls) {
+    if (state->phase == ANSWERED && state->open.n == state->calls) {
         out->fate = CLB_FATE_CLEAN;
     }
 }
@@ -423,7 +364,7 @@ static void news(codex_t *state, const clb_input_t *in, const char *method,
     const char *delta = clb_json_get_string(params, "delta");
 
     if (strcmp(method, "account/rateLimits/updated") == 0) {
-        limits(state, params);
+        state->resets_at = clb_codex_resets_at(params);
     }
     else if (clb_json_get(json, "id") != NULL
              && strcmp(method, "item/tool/call") != 0) {
@@ -436,7 +377,10 @@ static void news(codex_t *state, const clb_input_t *in, const char *method,
         tool_call(state, json, params, out);
     }
     else if (strcmp(method, "turn/completed") == 0) {
-        turn_completed(state, params, out);
+        turn_completed(state, clb_json_get(params, "turn"), out);
+    }
+    else if (strcmp(method, "rawResponseItem/completed") == 0) {
+        item_completed(state, in, clb_json_get(params, "item"), out);
     }
     else if (state->phase != RUNNING) {
         return;
@@ -452,9 +396,6 @@ static void news(codex_t *state, const clb_input_t *in, const char *method,
     else if (strcmp(method, "item/reasoning/summaryPartAdded") == 0) {
         reasoning(state, state->thought ? "\n\n" : NULL, out);
     }
-    else if (strcmp(method, "rawResponseItem/completed") == 0) {
-        call(state, in, clb_json_get(params, "item"), out);
-    }
     else if (strcmp(method, "rawResponse/completed") == 0) {
         count(state, clb_json_get(params, "usage"));
         response_completed(state, out);
@@ -466,35 +407,48 @@ static void news(codex_t *state, const clb_input_t *in, const char *method,
 
 /* --- answers to our requests --- */
 
-static void refused(codex_t *state, const char *id, const clb_json_t *error,
-                    clb_step_t *out)
+/* Nothing can go on without what the CLI did not do. */
+static void give_up(const codex_t *state, const char *why, clb_step_t *out)
 {
-    const char *message = clb_json_get_string(error, "message");
-
-    message = message == NULL ? "without a reason" : message;
-    if (strcmp(id, CLB_CODEX_THREAD) == 0 && state->phase == ASKING) {
-        state->phase = QUIET;
-        clb_step_error(out, CLB_BAD_REQUEST, apr_pstrcat(out->pool,
-            "the CLI does not take the tools: ", message, NULL), 0,
-            CLB_FATE_SETTLE);
+    if (state->phase == COLD || state->phase == ASKING
+        || state->phase == RUNNING) {
+        clb_step_error(out, CLB_CLI_FAILED, why, 0, CLB_FATE_KILL);
     }
-    else if (strcmp(id, CLB_CODEX_STOP) != 0
-             && strcmp(id, CLB_CODEX_LEAVE) != 0) {
-        /* it may ask its model with less than it should */
-        clb_step_error(out, CLB_CLI_FAILED, apr_pstrcat(out->pool,
-            "the CLI refused the request '", id, "': ", message, NULL), 0,
-            CLB_FATE_KILL);
+    out->fate = CLB_FATE_KILL;
+}
+
+static void have_spare(codex_t *state, const char *thread, const char *why,
+                       clb_step_t *out)
+{
+    state->awaited = 0;
+    keep_id(state->spare, thread);
+    if (*state->spare != '\0' && state->phase == COLD) {
+        state->phase = QUIET;
+        out->ready = 1;
+    }
+    else if (*state->spare != '\0') {
+        check_renewed(state, out);
+    }
+    else if (state->phase == COLD || state->phase == LEAVING) {
+        give_up(state, why, out);
     }
 }
 
 static void have_thread(codex_t *state, const clb_input_t *in,
-                        const char *thread, clb_step_t *out)
+                        const char *thread, const char *why, clb_step_t *out)
 {
+    if (*state->thread != '\0'
+        || (state->phase != ASKING && state->phase != STOPPING)) {
+        return;     /* nobody asked for it */
+    }
     keep_id(state->thread, thread);
     if (state->phase == STOPPING) {
         renew(state, out);
     }
-    else if (state->phase == ASKING && in->chat != NULL) {
+    else if (*state->thread == '\0') {
+        give_up(state, why, out);
+    }
+    else if (in->chat != NULL) {
         run(state, in, 0, out);
     }
 }
@@ -507,43 +461,79 @@ static void have_turn(codex_t *state, const char *turn, clb_step_t *out)
     }
 }
 
-static void have_spare(codex_t *state, const char *thread, clb_step_t *out)
+/* Most likely it is the tools that it does not take. */
+static int blames_tools(const codex_t *state, const clb_input_t *in,
+                        const char *id)
 {
-    keep_id(state->spare, thread);
-    if (state->phase == COLD) {
+    return strcmp(id, CLB_CODEX_THREAD) == 0 && state->phase == ASKING
+        && in->chat != NULL && clb_codex_offers(in->chat);
+}
+
+static void refused(codex_t *state, const clb_input_t *in, const char *id,
+                    const clb_json_t *error, clb_step_t *out)
+{
+    const char *message = clb_json_get_string(error, "message"), *why;
+
+    message = message == NULL ? "without a reason" : message;
+    why = apr_pstrcat(out->pool, "the CLI refused the request '", id, "': ",
+                      message, NULL);
+    if (blames_tools(state, in, id)) {
         state->phase = QUIET;
-        out->ready = *state->spare != '\0';
+        clb_step_error(out, CLB_BAD_REQUEST, apr_pstrcat(out->pool,
+            "the CLI does not take the tools: ", message, NULL), 0,
+            CLB_FATE_SETTLE);
     }
-    check_renewed(state, out);
+    else if (strcmp(id, CLB_CODEX_THREAD) == 0) {
+        have_thread(state, in, NULL, why, out);
+    }
+    else if (strcmp(id, CLB_CODEX_SPARE) == 0) {
+        have_spare(state, NULL, why, out);
+    }
+    else if (strcmp(id, CLB_CODEX_HELLO) == 0
+             || strcmp(id, CLB_CODEX_ITEMS) == 0
+             || strcmp(id, CLB_CODEX_TURN) == 0) {
+        /* it may ask its model with less than it should */
+        give_up(state, why, out);
+    }
+}
+
+static void done(codex_t *state, const clb_input_t *in, const char *id,
+                 const clb_json_t *result, clb_step_t *out)
+{
+    static const char nameless[] = "the CLI names no thread";
+    const char *thread = clb_json_string(clb_json_find(result, "thread.id"));
+
+    if (strcmp(id, CLB_CODEX_HELLO) == 0) {
+        clb_codex_ready(out);
+        prepare(state, out);
+    }
+    else if (strcmp(id, CLB_CODEX_SPARE) == 0) {
+        have_spare(state, thread, nameless, out);
+    }
+    else if (strcmp(id, CLB_CODEX_THREAD) == 0) {
+        have_thread(state, in, thread, nameless, out);
+    }
+    else if (strcmp(id, CLB_CODEX_TURN) == 0) {
+        have_turn(state, clb_json_string(clb_json_find(result, "turn.id")),
+                  out);
+    }
 }
 
 static void answered(codex_t *state, const clb_input_t *in, const char *id,
                      const clb_json_t *json, clb_step_t *out)
 {
     const clb_json_t *error = clb_json_get(json, "error");
-    const char *thread = clb_json_string(clb_json_find(json,
-                                                       "result.thread.id"));
 
-    if (error != NULL) {
-        refused(state, id, error, out);
-    }
-    else if (strcmp(id, CLB_CODEX_HELLO) == 0) {
-        clb_codex_ready(out);
-        clb_codex_thread(NULL, out);
-    }
-    else if (strcmp(id, CLB_CODEX_SPARE) == 0) {
-        have_spare(state, thread, out);
-    }
-    else if (strcmp(id, CLB_CODEX_THREAD) == 0) {
-        have_thread(state, in, thread, out);
-    }
-    else if (strcmp(id, CLB_CODEX_TURN) == 0) {
-        have_turn(state, clb_json_string(clb_json_find(json,
-                                         "result.turn.id")), out);
-    }
     if (strcmp(id, CLB_CODEX_LEAVE) == 0) {
+        /* gone in any case: it may have known nothing of it */
         state->left = 1;
         check_renewed(state, out);
+    }
+    else if (error != NULL) {
+        refused(state, in, id, error, out);
+    }
+    else {
+        done(state, in, id, clb_json_get(json, "result"), out);
     }
 }
 

@@ -7,15 +7,12 @@
 
 /**
  * The parts of the driver codex: codex_start.c starts the CLI and knows how it
- * is tested, codex_ask.c writes, codex.c reads, codex_error.c says what its
- * errors mean.
+ * is tested, codex_ask.c writes, codex.c reads, codex_calls.c knows of calls,
+ * codex_error.c of what goes wrong.
  */
 
 /** An id of a thread or a turn, with its NUL: a UUID. */
 #define CLB_CODEX_ID 40
-
-/** Calls that a process can hold open until their results come. */
-#define CLB_CODEX_CALLS 12
 
 /* Ids of our requests, by which their answers are known. */
 #define CLB_CODEX_HELLO "hello"     /**< the handshake */
@@ -77,11 +74,52 @@ int clb_codex_offers(const clb_chat_t *chat);
  *  would restrict arguments: NULL, or "tools (format, pattern)". */
 const char *clb_codex_drops(const clb_chat_t *chat, apr_pool_t *pool);
 
-/** The client's name for the tool the CLI knows as @a name, or NULL. */
+/** 1 if the CLI is told of the client's tool @a name. */
+int clb_codex_has(const clb_chat_t *chat, const char *name);
+
+/** The client's name for the tool the CLI would know as @a name, or NULL. */
 const char *clb_codex_asked(const clb_chat_t *chat, const char *name,
                             apr_pool_t *pool);
 
+/* --- codex_calls.c --- */
+
+/** Calls that a process can hold open until their results come. */
+#define CLB_CODEX_CALLS 12
+
+/** A call that the CLI waits for the result of. */
+typedef struct clb_codex_call_t {
+    apr_uint64_t id;             /**< a hash of it */
+    apr_int64_t request;         /**< the CLI's number for it */
+} clb_codex_call_t;
+
+/** All of them; a part of the driver's state. */
+typedef struct clb_codex_open_t {
+    apr_uint32_t n;
+    clb_codex_call_t calls[CLB_CODEX_CALLS];
+} clb_codex_open_t;
+
+/** Add the call that the complete @a item is.
+ *  @return 1 if the CLI passes it on to us, 0 if it answers it itself */
+int clb_codex_call(const clb_chat_t *chat, const clb_json_t *item,
+                   clb_step_t *out);
+
+/** Note that the call @a id is open, as request @a request. */
+void clb_codex_opened(clb_codex_open_t *open, const char *id,
+                      apr_int64_t request);
+
+/** 1 if @a turn has one result of each open call, and no other result. */
+int clb_codex_answers(const clb_codex_open_t *open, const clb_message_t *turn);
+
+/** Write the results that @a turn has, after which no call is open: the last
+ *  lets the model go on, so that all else must have been said. */
+void clb_codex_results(clb_codex_open_t *open, const clb_message_t *turn,
+                       clb_step_t *out);
+
 /* --- codex_error.c --- */
+
+/** The end of the window that is used up by the news @a params of limits, of
+ *  several the last, seconds since 1970; 0 if none is. */
+apr_int64_t clb_codex_resets_at(const clb_json_t *params);
 
 /** 1 if the failed turn @a turn is an answer that was cut off, and by what. */
 int clb_codex_cut(const clb_json_t *turn, clb_stop_e *reason);

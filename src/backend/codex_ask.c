@@ -84,8 +84,7 @@ int clb_codex_offers(const clb_chat_t *chat)
 const char *clb_codex_asked(const clb_chat_t *chat, const char *name,
                             apr_pool_t *pool)
 {
-    return clb_codex_offers(chat) ? clb_tool_asked(chat, name, fits, pool)
-                                  : NULL;
+    return clb_tool_asked(chat, name, fits, pool);
 }
 
 /* What of a schema the CLI does not pass on, though it means something: it
@@ -153,6 +152,13 @@ const char *clb_codex_drops(const clb_chat_t *chat, apr_pool_t *pool)
 
 /* A tool that must be called is the only one that is offered: the protocol has
  * no choice. */
+int clb_codex_has(const clb_chat_t *chat, const char *name)
+{
+    return clb_codex_offers(chat) && clb_chat_tool(chat, name) != NULL
+        && (chat->choice != CLB_CHOICE_NAMED
+            || strcmp(name, chat->chosen) == 0);
+}
+
 static clb_json_t *tools(const clb_chat_t *chat, apr_pool_t *pool)
 {
     clb_json_t *list = clb_json_pack(pool, "[]"), *schema;
@@ -162,8 +168,7 @@ static clb_json_t *tools(const clb_chat_t *chat, apr_pool_t *pool)
     for (i = 0; i < chat->tools->nelts; i++) {
         const clb_tool_t *tool = &APR_ARRAY_IDX(chat->tools, i, clb_tool_t);
 
-        if ((chat->choice == CLB_CHOICE_NAMED
-             && strcmp(tool->name, chat->chosen) != 0)
+        if (!clb_codex_has(chat, tool->name)
             || clb_json_parse(&schema, tool->schema, strlen(tool->schema),
                               CLB_JSON_LENIENT, &why, pool) != APR_SUCCESS) {
             continue;

@@ -5,9 +5,13 @@
  */
 #include "codex.h"
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* In microseconds; who tells of more cannot be believed. */
+#define WAIT_MAX 1e12
 
 static clb_error_e kind_of_name(const char *name)
 {
@@ -82,21 +86,40 @@ static const char *reason_of(const char *message, apr_pool_t *pool)
          : message;
 }
 
-/* "... Please try again in 11.5s." */
+/* Microseconds of the unit at *@a at, which is passed; 0 if it is none. */
+static double unit(const char **at)
+{
+    static const struct {
+        const char *name;
+        double usec;
+    } units[] = { { "ms", 1e3 }, { "s", 1e6 }, { "m", 6e7 }, { "h", 3.6e9 } };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(units) / sizeof(*units); i++) {
+        if (begins(*at, units[i].name)) {
+            *at += strlen(units[i].name);
+            return units[i].usec;
+        }
+    }
+    return 0;
+}
+
+/* "... Please try again in 1m11.5s." */
 static apr_interval_time_t wait_in(const char *message)
 {
-    const char *at = strstr(message, "try again in ");
+    static const char before[] = "try again in ";
+    const char *at = strstr(message, before);
+    double sum = 0, n, usec = 1;
     char *end;
-    double n;
 
-    if (at == NULL) {
-        return 0;
+    at = at == NULL ? "" : at + strlen(before);
+    while (apr_isdigit(*at) && usec > 0) {
+        n = strtod(at, &end);
+        at = end;
+        usec = unit(&at);
+        sum += n * usec;
     }
-    n = strtod(at + strlen("try again in "), &end);
-    if (!(n > 0) || n > 1e6 || (strncmp(end, "ms", 2) != 0 && *end != 's')) {
-        return 0;
-    }
-    return (apr_interval_time_t)(n * (*end == 's' ? 1e6 : 1e3));
+    return usec > 0 && sum < WAIT_MAX ? (apr_interval_time_t)sum : 0;
 }
 
 static apr_interval_time_t wait_of(clb_error_e kind, const char *message,
@@ -108,14 +131,36 @@ static apr_interval_time_t wait_of(clb_error_e kind, const char *message,
          : kind == CLB_RATE_LIMITED ? wait_in(message) : 0;
 }
 
+apr_int64_t clb_codex_resets_at(const clb_json_t *params)
+{
+    static const char *const windows[] = { "primary", "secondary" };
+    const clb_json_t *all = clb_json_get(params, "rateLimits");
+    apr_int64_t last = 0, at;
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        const clb_json_t *window = clb_json_get(all, windows[i]);
+
+        at = clb_json_get_integer(window, "resetsAt", 0);
+        if (clb_json_number(clb_json_get(window, "usedPercent"), 0) >= 100
+            && at > last) {
+            last = at;
+        }
+    }
+    return last;
+}
+
 int clb_codex_cut(const clb_json_t *turn, clb_stop_e *reason)
 {
+    static const char broken[] = "stream disconnected before completion: ";
     static const char incomplete[] = "Incomplete response returned, reason: ";
-    const char *message = clb_json_string(clb_json_find(turn,
-                                                        "error.message"));
-    const char *why = message == NULL ? NULL : strstr(message, incomplete);
+    const char *why = clb_json_string(clb_json_find(turn, "error.message"));
 
     if (why == NULL) {
+        return 0;
+    }
+    why += begins(why, broken) ? strlen(broken) : 0;
+    if (!begins(why, incomplete)) {
         return 0;
     }
     why += strlen(incomplete);

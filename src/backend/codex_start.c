@@ -93,6 +93,7 @@ static void set(apr_array_header_t *argv, const char *key, const char *value)
 void clb_codex_args(const clb_start_t *start, apr_array_header_t *argv)
 {
     const char *url = clb_start_var(start, "OPENAI_BASE_URL");
+    const char *key = clb_start_var(start, "OPENAI_API_KEY");
 
     clb_args_add(argv, fixed);
     set(argv, "model_catalog_json", apr_pstrcat(argv->pool, start->dir, "/",
@@ -103,7 +104,7 @@ void clb_codex_args(const clb_start_t *start, apr_array_header_t *argv)
     if (url != NULL && *url != '\0') {
         set(argv, PROVIDER ".base_url", url);
     }
-    if (clb_start_var(start, "OPENAI_API_KEY") != NULL) {
+    if (key != NULL && *key != '\0') {
         set(argv, PROVIDER ".env_key", "OPENAI_API_KEY");
         APR_ARRAY_PUSH(argv, const char *) = "-c";
         APR_ARRAY_PUSH(argv, const char *) = PROVIDER

@@ -8,13 +8,6 @@
 #include <apr_strings.h>
 #include <string.h>
 
-/* Bytes of a name that are kept in another one for it. */
-#define STEM_LEN 40
-
-/* More than twice as many as a request has tools. */
-#define TRIES 1100
-#define STEP 1024
-
 int clb_tool_plain(const char *name, apr_size_t max)
 {
     apr_size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop"
@@ -23,28 +16,25 @@ int clb_tool_plain(const char *name, apr_size_t max)
     return len > 0 && name[len] == '\0' && len <= max;
 }
 
-/* A plain name for the @a i-th tool, which no other has: a client that knows
- * how it is made has not tools enough to take all that are tried. */
+/* A plain name for the @a i-th tool, which no other has. Numbers before it
+ * give it another beginning, too, and not much more of a length. */
 static const char *other_name(const clb_chat_t *chat, int i, const char *name,
                               clb_tool_fits_fn fits, apr_pool_t *pool)
 {
-    char *stem = apr_pstrndup(pool, name, STEM_LEN), full[STEM_LEN + 32], *c;
-    int n;
+    char *short_name = apr_pstrndup(pool, name, 40), *c;
+    const char *full;
+    int n = 0;
 
-    for (c = stem; *c != '\0'; c++) {
+    for (c = short_name; *c != '\0'; c++) {
         if (!apr_isalnum(*c) && *c != '-') {
             *c = '_';
         }
     }
-    for (n = 0; n < TRIES; n++) {
-        /* some CLIs have a meaning for how a name begins */
-        apr_snprintf(full, sizeof(full), "%s%s_%d", n % 2 ? "tool_" : "", stem,
-                     i + n * STEP);
-        if (fits(chat, full) && clb_chat_tool(chat, full) == NULL) {
-            break;
-        }
+    full = apr_psprintf(pool, "%s_%d", short_name, i);
+    while (clb_chat_tool(chat, full) != NULL || !fits(chat, full)) {
+        full = apr_psprintf(pool, "t%d_%s_%d", n++, short_name, i);
     }
-    return apr_pstrdup(pool, full);
+    return full;
 }
 
 const char *clb_tool_at(const clb_chat_t *chat, int i, clb_tool_fits_fn fits,

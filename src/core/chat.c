@@ -229,18 +229,24 @@ const char *clb_chat_arguments(const char *text, apr_pool_t *pool)
                                              text));
 }
 
+int clb_chat_count(const clb_message_t *message, clb_part_e kind)
+{
+    int i, n = 0;
+
+    for (i = 0; i < message->parts->nelts; i++) {
+        n += APR_ARRAY_IDX(message->parts, i, clb_part_t).kind == kind;
+    }
+    return n;
+}
+
 int clb_chat_has(const clb_chat_t *chat, clb_part_e kind)
 {
-    int i, j;
+    int i;
 
     for (i = 0; i < chat->messages->nelts; i++) {
-        const apr_array_header_t *parts = APR_ARRAY_IDX(chat->messages, i,
-                                                        clb_message_t).parts;
-
-        for (j = 0; j < parts->nelts; j++) {
-            if (APR_ARRAY_IDX(parts, j, clb_part_t).kind == kind) {
-                return 1;
-            }
+        if (clb_chat_count(&APR_ARRAY_IDX(chat->messages, i, clb_message_t),
+                           kind) > 0) {
+            return 1;
         }
     }
     return 0;

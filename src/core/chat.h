@@ -176,6 +176,9 @@ const char *clb_chat_call_id(clb_chat_t *chat, int turn,
                              const clb_part_t *part, int known,
                              const char *prefix, apr_pool_t *pool);
 
+/** How many parts of @a kind @a message has. */
+int clb_chat_count(const clb_message_t *message, clb_part_e kind);
+
 /** 1 if a message of @a chat has a part of @a kind. */
 int clb_chat_has(const clb_chat_t *chat, clb_part_e kind);
 

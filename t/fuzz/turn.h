@@ -32,6 +32,7 @@ typedef struct turn_t {
     clb_fate_e fate;
     int known;                    /* given with the chat */
     int called;                   /* a CALL was seen */
+    int cancelled;                /* nobody listens any more */
     const char *wrong;            /* the first rule broken, or NULL */
 } turn_t;
 
@@ -52,7 +53,7 @@ static inline void turn_init(turn_t *turn, apr_pool_t *pool,
 /* The next turn of the same process. */
 static inline void turn_next(turn_t *turn)
 {
-    turn->started = turn->ended = turn->ready = 0;
+    turn->started = turn->ended = turn->ready = turn->cancelled = 0;
     turn->fate = CLB_FATE_NONE;
     clb_buf_reset(&turn->said);
     clb_buf_reset(&turn->text);
@@ -224,6 +225,7 @@ static inline clb_step_t *turn_input(turn_t *turn, clb_in_e kind,
         memcpy(in.data, data, len);
         in.data[len] = '\0';
     }
+    turn->cancelled |= kind == CLB_IN_CANCEL;
     turn->driver->step(turn->state.bytes, &in, step);
     if (in.data != NULL) {
         memset(in.data, '!', len);
@@ -232,7 +234,7 @@ static inline clb_step_t *turn_input(turn_t *turn, clb_in_e kind,
     for (i = 0; i < step->events->nelts; i++) {
         turn_event(turn, &APR_ARRAY_IDX(step->events, i, clb_event_t));
     }
-    if (kind != CLB_IN_CANCEL && !ended) {
+    if (!turn->cancelled && !ended) {
         turn_rule(turn, (step->fate != CLB_FATE_NONE) == turn->ended,
                   "an end without fate, or a fate without end");
     }

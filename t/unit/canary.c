@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What CLIs sent for the canary's chat (t/data/claude/canary-*.json) against
+/* What CLIs sent for the canary's chat (t/data/DRIVER/canary-*.json) against
  * what they are known to send, and what they must not. */
 #include "tap.h"
 
@@ -23,13 +23,15 @@
 
 static apr_pool_t *pool;
 
-static const struct {
-    const char *name;
+typedef struct change_t {
+    const char *name;         /* NULL ends a list */
     const char *version;      /* NULL = any */
     const char *from;
     const char *to;
     const char *where;        /* the mismatch; NULL = still as known */
-} changes[] = {
+} change_t;
+
+static const change_t claude[] = {
     { "nothing", NULL, "", "", NULL },
     { "another day", NULL, "date is 2026-11-21", "date is 2027-01-02", NULL },
     { "another installation", NULL, "\\\"device_id\\\":\\\"",
@@ -114,6 +116,127 @@ static const struct {
     { "an e-mail address among ids", NULL, "\\\"device_id\\\":\\\"",
       "\\\"device_id\\\":\\\"0\\\",\\\"email\\\":\\\"me@example.com\\\","
       "\\\"x\\\":\\\"", "metadata.user_id: " },
+    { NULL }
+};
+
+/* An item of Codex's input, and the beginning of one that is there. */
+#define ITEM(role, text) "{\"type\":\"message\",\"id\":\"msg_1\",\"role\":\"" \
+    role "\",\"content\":[{\"type\":\"input_text\",\"text\":\"" text "\"}]}"
+#define INPUT "\"input\":["
+#define DEVELOPER "\"role\":\"developer\""
+#define META(name) "\\\"" name "\\\":"
+#define FUNCTION "{\"type\":\"function\",\"name\":\"exec_command\"}"
+
+static const change_t codex[] = {
+    { "nothing", NULL, "", "", NULL },
+    { "another installation", NULL, META("installation_id") "\\\"",
+      META("installation_id") "\\\"00ff-", NULL },
+    { "another thread", NULL, "\"prompt_cache_key\":\"",
+      "\"prompt_cache_key\":\"00ff-", NULL },
+    { "another time", NULL, META("turn_started_at_unix_ms") "1",
+      META("turn_started_at_unix_ms") "2", NULL },
+    { "another kernel", NULL, META("sandbox") "\\\"seccomp\\\"",
+      META("sandbox") "\\\"none\\\"", NULL },
+
+    { "a tool", NULL, "\"tools\":[]", "\"tools\":[" FUNCTION "]",
+      "tools[0]: " },
+    { "a search of the web", NULL, "\"tools\":[]",
+      "\"tools\":[{\"type\":\"web_search\"}]", "tools[0]: " },
+    { "tools as an item", NULL, INPUT, INPUT "{\"type\":\"additional_tools\","
+      "\"role\":\"developer\",\"tools\":[" FUNCTION "]},", "input[0]." },
+    { "no list of tools", NULL, "\"tools\":[],", "", "tools is missing" },
+    { "another choice", NULL, "\"tool_choice\":\"auto\"",
+      "\"tool_choice\":\"required\"", "tool_choice: " },
+    { "one call at a time", NULL, "\"parallel_tool_calls\":true",
+      "\"parallel_tool_calls\":false", "parallel_tool_calls: " },
+
+    { "instructions", NULL, "\"stream\":true", "\"stream\":true,"
+      "\"instructions\":\"You are Codex.\"", "(top): member "
+      "\"instructions\"" },
+    { "instructions as an item", NULL, INPUT, INPUT ITEM("developer",
+      "You are Codex.") ",", "input[0].content[0].text: " },
+    { "more in the system prompt", NULL, "You are a canary.",
+      "You are a canary. Be brief.", "input[0].content[0].text: " },
+    { "another system prompt", NULL, "You are a canary.", "You are a bird.",
+      "input[0].content[0].text: " },
+    { "a second part of it", NULL, "\"You are a canary.\"}",
+      "\"You are a canary.\"},{\"type\":\"input_text\",\"text\":\"x\"}",
+      "input[0].content[1]: " },
+    { "the system prompt as the user's", NULL, DEVELOPER, "\"role\":\"user\"",
+      "input[0].role: " },
+
+    { "memory files", NULL, INPUT, INPUT ITEM("user", "# AGENTS.md "
+      "instructions\\n\\n<INSTRUCTIONS>\\nremember\\n</INSTRUCTIONS>") ",",
+      "input[0].role: " },
+    { "memory files in the system prompt", NULL, "You are a canary.",
+      "You are a canary.\\n\\n--- project-doc ---\\n\\nremember",
+      "input[0].content[0].text: " },
+    { "where it runs", NULL, INPUT, INPUT ITEM("user",
+      "<environment_context>\\n  <cwd>/run/1/w</cwd>\\n"
+      "</environment_context>") ",", "input[0].role: " },
+    { "where it runs, behind", NULL, "}],\"tools\"", "}," ITEM("user",
+      "<environment_context>\\n</environment_context>") "],\"tools\"",
+      "input[4]: " },
+    { "what it may do", NULL, INPUT, INPUT ITEM("developer",
+      "<permissions instructions>") ",", "input[0].content[0].text: " },
+    { "an interruption", NULL, "}],\"tools\"", "}," ITEM("user",
+      "<turn_aborted>") "],\"tools\"", "input[4]: " },
+    { "a directory", NULL, "\"client_metadata\":{",
+      "\"client_metadata\":{\"cwd\":\"/home/alice\",",
+      "client_metadata: member \"cwd\"" },
+    { "a directory among ids", NULL, META("window_number"),
+      META("workspaces") "{\\\"/home/alice\\\":{}}," META("window_number"),
+      "client_metadata.x-codex-turn-metadata: " },
+    { "an address among ids", NULL, META("session_id") "\\\"",
+      META("session_id") "\\\"me@example.com", "client_metadata.x-codex-turn-"
+      "metadata: " },
+    { "another kind of request", NULL, META("request_kind") "\\\"turn",
+      META("request_kind") "\\\"compact", "client_metadata.x-codex-turn-"
+      "metadata: " },
+    { "a window that was summed up", NULL, META("window_number") "0",
+      META("window_number") "1", "client_metadata.x-codex-turn-metadata: " },
+    { "a sandbox that lets it write", NULL, "read-only",
+      "workspace-write", "client_metadata.x-codex-turn-metadata: " },
+    { "analytics", NULL, META("analytics_enabled") "false",
+      META("analytics_enabled") "true", "client_metadata.x-codex-turn-"
+      "metadata: " },
+
+    { "a summary of what was said", NULL, "\"first answer\"",
+      "\"Summary: the user asked\"", "input[2].content[0].text: " },
+    { "a summary in its place", NULL, INPUT, INPUT
+      "{\"type\":\"compaction\",\"encrypted_content\":\"x\"},", "input[0]." },
+    { "a file's text", NULL, "file:///etc/hostname", "vm", "input[3]." },
+    { "a file left out", NULL, "@/etc/hostname ", "", "input[3]." },
+    { "a command that ran", NULL, "!ls", "!ls\\nAGENTS.md", "input[3]." },
+    { "the host's name in a question", NULL, "first question",
+      "first question vm", "input[1].content[0].text: " },
+    { "an image", NULL, "\"first question\"}", "\"first question\"},{\"type\":"
+      "\"input_image\",\"image_url\":\"data:\"}", "input[1].content[1]: " },
+
+    { "another model", NULL, "\"model\":\"claude-sonnet-4-5\"",
+      "\"model\":\"gpt-5.5\"", "model: " },
+    { "another model among ids", NULL, META("model") "\\\"claude-sonnet-4-5",
+      META("model") "\\\"gpt-5.5", "client_metadata.x-codex-turn-metadata: " },
+    { "an effort", NULL, "\"reasoning\":{", "\"reasoning\":{\"effort\":"
+      "\"medium\",", "reasoning: member \"effort\"" },
+    { "another summary", NULL, "\"summary\":\"auto\"",
+      "\"summary\":\"detailed\"", "reasoning.summary: " },
+    { "verbosity", NULL, "\"stream\":true", "\"stream\":true,\"text\":"
+      "{\"verbosity\":\"low\"}", "(top): member \"text\"" },
+    { "a parameter", NULL, "\"stream\":true",
+      "\"stream\":true,\"temperature\":1", "(top): member \"temperature\"" },
+    { "an answer before", NULL, "\"stream\":true", "\"stream\":true,"
+      "\"previous_response_id\":\"resp_1\"", "(top): member "
+      "\"previous_response_id\"" },
+    { "a faster lane", NULL, "\"stream\":true",
+      "\"stream\":true,\"service_tier\":\"priority\"", "(top): member "
+      "\"service_tier\"" },
+    { "an answer that is kept", NULL, "\"store\":false", "\"store\":true",
+      "store: " },
+    { "more than the reasoning", NULL, "\"include\":[",
+      "\"include\":[\"web_search_call.action.sources\",", "include[0]: " },
+    { "a member missing", NULL, ",\"store\":false", "", "store is missing" },
+    { NULL }
 };
 
 /* @a text with the first @a from made @a to, NULL if there is none. */
@@ -156,29 +279,30 @@ static const char *recorded(const clb_canary_t *canary)
 
 static void version(const clb_canary_t *canary)
 {
+    const change_t *change = strcmp(canary->driver, "codex") == 0 ? codex
+                                                                  : claude;
     const char *text = recorded(canary);
     clb_json_t *pattern = parse(canary->text), *value;
-    apr_size_t i;
 
     if (!ok(text != NULL && pattern != NULL, "%s %s was recorded",
             canary->driver, canary->version)) {
         return;
     }
-    for (i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
-        const char *where = changes[i].where, *why = NULL;
+    for (; change->name != NULL; change++) {
+        const char *where = change->where, *why = NULL;
 
-        if (changes[i].version != NULL
-            && strcmp(changes[i].version, canary->version) != 0) {
+        if (change->version != NULL
+            && strcmp(change->version, canary->version) != 0) {
             continue;
         }
-        value = parse(replaced(text, changes[i].from, changes[i].to));
+        value = parse(replaced(text, change->from, change->to));
         if (value != NULL) {
             why = clb_json_mismatch(pattern, value, pool);
         }
         if (!ok(value != NULL && (where == NULL ? why == NULL : why != NULL
                 && strncmp(why, where, strlen(where)) == 0),
                 "%s %s: %s", canary->driver, canary->version,
-                changes[i].name)) {
+                change->name)) {
             diag("got  %s\nwant %s", why, where);
         }
     }
@@ -211,8 +335,9 @@ int main(void)
         version(canary);
         chat(canary);
     }
-    is_int(canary - clb_canaries, 2, "versions");
-    is_str(clb_canaries[0].version, OLD, "the oldest");
-    is_str(clb_canaries[1].version, NEW, "and the newest");
+    is_int(canary - clb_canaries, 3, "versions");
+    is_str(clb_canaries[0].version, OLD, "claude's oldest");
+    is_str(clb_canaries[1].version, NEW, "and newest");
+    is_str(clb_canaries[2].driver, "codex", "and codex");
     return tap_done();
 }

@@ -157,6 +157,40 @@ static void long_lines(void)
     }
 }
 
+static void reset(void)
+{
+    static const struct {
+        const char *before;
+        const char *what;
+    } cases[] = {
+        { "", "nothing" },
+        { "abc", "half a line" },
+        { "abc\nde\nf", "lines that nobody took" },
+        { "abc\n", "a whole one" },
+    };
+    apr_size_t i, len;
+    clb_line_t line;
+    clb_buf_t out;
+    char *data;
+
+    for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        clb_line_init(&line, pool, 100);
+        clb_buf_init(&out, pool, 0);
+        clb_line_space(&line, &data, &len);
+        memcpy(data, cases[i].before, strlen(cases[i].before));
+        clb_line_fill(&line, strlen(cases[i].before));
+        clb_line_next(&line, &data, &len);
+        clb_line_reset(&line);
+        is_int((long long)clb_line_pending(&line), 0, "forgotten: %s",
+               cases[i].what);
+        is_int(clb_line_next(&line, &data, &len), APR_EAGAIN,
+               "no line is left of it");
+        feed(&line, "g\nh", 3, 1, &out);
+        is_str(out.data, "[1:g]", "the next is what comes next");
+        is_int((long long)clb_line_pending(&line), 1, "and so on");
+    }
+}
+
 int main(void)
 {
     apr_initialize();
@@ -166,5 +200,6 @@ int main(void)
     limit();
     no_line_feed();
     long_lines();
+    reset();
     return tap_done();
 }
