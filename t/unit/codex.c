@@ -133,6 +133,8 @@ static void answers(void)
 
 static void reasoning(void)
 {
+    turn_t turn;
+
     is_str(answer(BEGUN PART THINK("hm") THINK(" yes") PART THINK("so")
                   TEXT("x") COUNTED DONE),
            "start <hm> < yes> <\n\n> <so> [x] " USAGE " stop end -> clean",
@@ -141,6 +143,13 @@ static void reasoning(void)
                   PART THINK("") TEXT("x") COUNTED DONE),
            "start <raw> <\n\n> [x] " USAGE " stop end -> clean",
            "its own words are reasoning, too");
+
+    begin(&turn, chat_new(1));
+    turn_print(&turn, q(BEGUN PART THINK("hm") TEXT("x") COUNTED DONE));
+    ask(&turn, chat_new(3), 2);
+    turn_print(&turn, q(BEGUN PART THINK("hm") TEXT("x") DONE));
+    is_str(turn_said(&turn), "start <hm> [x] usage 0+0+0/0/0 stop end -> "
+           "clean", "what was said before does not count");
 }
 
 #define USED(numbers) NEWS("rawResponse/completed", "'usage':{" numbers "}")
@@ -294,6 +303,13 @@ static void cancelled_early(void)
     cancel(&turn);
     is_int(hear(&turn, DONE TURN("u0")), CLB_FATE_NONE, "or it ends by itself");
     is_str(asked(&turn), "leave spare", "which is as good");
+
+    begin(&turn, chat_new(1));
+    turn_print(&turn, q(ITEMS DONE));
+    hear(&turn, TURN("u0"));
+    ask(&turn, chat_new(3), 2);
+    cancel(&turn);
+    is_str(asked(&turn), "", "the name of the turn before is none");
 
     warm(&turn);
     ask(&turn, tool_chat(), 0);

@@ -5,6 +5,8 @@
 
 #include "codex.h"
 
+#include "../../src/backend/codex.h"
+
 #include <apr_general.h>
 
 /* What one user message gives when the CLI prints these lines. */
@@ -45,6 +47,7 @@ static void calls(void)
 static void many_calls(void)
 {
     const char *lines = BEGUN, *open = "";
+    clb_codex_open_t open_calls = { 0 };
     turn_t turn;
     int i;
 
@@ -55,6 +58,10 @@ static void many_calls(void)
     begin(&turn, tool_chat());
     turn_print(&turn, q(apr_pstrcat(pool, lines, open, COUNTED, NULL)));
     is_int(turn.fate, CLB_FATE_CLEAN, "twelve calls can stay open");
+    for (i = 0; i < 20; i++) {
+        clb_codex_opened(&open_calls, "c", i);
+    }
+    is_int(open_calls.n, CLB_CODEX_CALLS, "as many as there is room for");
     begin(&turn, tool_chat());
     turn_print(&turn, q(apr_pstrcat(pool, lines, open, CALL("c12", "f", "{}")
                OPEN("12", "c12") COUNTED, NULL)));
@@ -167,13 +174,15 @@ static void refused_tools(void)
 
 static void next_turns(void)
 {
+    clb_chat_t *chat = chat_new(3);
     turn_t turn;
 
     begin(&turn, chat_new(1));
-    turn_print(&turn, q(BEGUN TEXT("a") COUNTED DONE));
+    turn_print(&turn, q(BEGUN TEXT("a") COUNTED OPEN("0", "c9") DONE));
     is_str(asked(&turn), "items turn spare",
            "when it has answered, it makes another thread");
-    ask(&turn, chat_new(3), 2);
+    chat->system = "be brief";
+    ask(&turn, chat, 2);
     is_str(asked(&turn), "items turn", "the next question");
     is_str(at(&turn, 0, "params"), q("{'threadId':'t0','items':[{'type':"
            "'message','role':'user','content':[{'type':'input_text','text':"
@@ -186,6 +195,14 @@ static void next_turns(void)
     is_str(asked(&turn), "leave items turn", "what has another beginning");
     is_str(at(&turn, 0, "params.threadId"), "\"t0\"", "leaves that thread");
     is_str(at(&turn, 2, "params.threadId"), "\"t1\"", "for another");
+
+    warm(&turn);
+    ask(&turn, chat_new(3), 2);
+    is_str(at(&turn, 0, "params.threadId"), "\"t0\"",
+           "what is to go on in no thread");
+    is_int((long long)clb_json_size(clb_json_find(written(&turn, 0),
+                                                  "params.items")), 3,
+           "begins anew");
 }
 
 /* A chat whose two calls were given, the process that has them open, and the
@@ -309,6 +326,23 @@ static void more_than_results(void)
            "'and?'}]}]}"), "is the only item");
 }
 
+/* Calls that nobody answers do not count among those of another thread. */
+static void new_calls(void)
+{
+    clb_chat_t *chat;
+    turn_t turn;
+
+    chat = results(&turn, "c1", NULL);
+    ask(&turn, chat, 2);
+    turn_print(&turn, q(THREAD("t2") BEGUN NEWS_OF("t2", "u1",
+               "rawResponseItem/completed", "'item':{'type':'function_call',"
+               "'name':'f','arguments':'{}','call_id':'c5'}")
+               NEWS_OF("t2", "u1", "rawResponse/completed", "'usage':{}")
+               "{'method':'item/tool/call','id':9,'params':{'threadId':'t2',"
+               "'turnId':'u1','callId':'c5'}}\n"));
+    is_int(turn.fate, CLB_FATE_CLEAN, "only new calls are open");
+}
+
 /* Ids that stand twice do not leave a call without a result. */
 static void twins(void)
 {
@@ -352,6 +386,7 @@ int main(void)
     image_results();
     other_results();
     more_than_results();
+    new_calls();
     twins();
     return tap_done();
 }

@@ -162,6 +162,7 @@ static void windows(void)
 {
     is_int(minutes("100", 10, "40", 90), 10, "when the window opens again");
     is_int(minutes("100.0", 10, "100", 90), 90, "the last one");
+    is_int(minutes("100", 90, "100", 10), 90, "whichever that is");
     is_int(minutes("40", 10, "107", 90), 90, "that is used up");
     is_int(minutes("99", 10, "40", 90), 0, "none is");
     is_int(minutes("100", -10, "40", 90), 0, "it is open by now");
