@@ -12,8 +12,6 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#define TOKENS_MAX 1000000000000
-
 typedef enum phase_e {
     COLD,            /* no handshake yet */
     QUIET,           /* no turn runs */
@@ -35,7 +33,8 @@ typedef struct codex_t {
     apr_uint32_t calls;          /* of this answer */
     apr_uint32_t left;           /* LEAVING: the old thread is gone */
     apr_int64_t resets_at;       /* end of a used-up window */
-    clb_usage_t usage;
+    clb_usage_t usage;           /* of this answer */
+    clb_usage_t told;            /* of those before it in the thread */
     clb_codex_open_t open;
 } codex_t;
 
@@ -94,6 +93,7 @@ static void leave(codex_t *state, clb_step_t *out)
         clb_codex_leave(state->thread, out);
     }
     *state->thread = *state->turn = '\0';
+    memset(&state->told, 0, sizeof(state->told));
     state->open.n = 0;
 }
 
@@ -207,30 +207,11 @@ static void stop(codex_t *state, clb_step_t *out, clb_stop_e reason,
 {
     start(state, out);
     clb_step_event(out, CLB_EV_USAGE)->u.usage = state->usage;
+    clb_codex_told(&state->told, &state->usage);
     clb_step_stop(out, reason, fate);
 }
 
 /* --- what it says --- */
-
-/* As many as can be added up. */
-static apr_int64_t tokens(const clb_json_t *usage, const char *name)
-{
-    apr_int64_t n = clb_json_get_integer(usage, name, 0);
-
-    return n < 0 ? 0 : n > TOKENS_MAX ? TOKENS_MAX : n;
-}
-
-static void count(codex_t *state, const clb_json_t *usage)
-{
-    clb_usage_t *u = &state->usage;
-
-    u->cache_read = tokens(usage, "cachedInputTokens");
-    u->cache_write = tokens(usage, "cacheWriteInputTokens");
-    u->output = tokens(usage, "outputTokens");
-    u->reasoning = tokens(usage, "reasoningOutputTokens");
-    u->input = tokens(usage, "inputTokens") - u->cache_read - u->cache_write;
-    u->input = u->input > 0 ? u->input : 0;
-}
 
 static void reasoning(codex_t *state, const char *text, clb_step_t *out)
 {
@@ -397,11 +378,12 @@ static void news(codex_t *state, const clb_input_t *in, const char *method,
         reasoning(state, state->thought ? "\n\n" : NULL, out);
     }
     else if (strcmp(method, "rawResponse/completed") == 0) {
-        count(state, clb_json_get(params, "usage"));
+        clb_codex_count(&state->usage, clb_json_get(params, "usage"));
         response_completed(state, out);
     }
     else if (strcmp(method, "thread/tokenUsage/updated") == 0) {
-        count(state, clb_json_find(params, "tokenUsage.last"));
+        clb_codex_count_since(&state->usage, clb_json_find(params,
+                              "tokenUsage.total"), &state->told);
     }
 }
 

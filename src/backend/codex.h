@@ -8,7 +8,7 @@
 /**
  * The parts of the driver codex: codex_start.c starts the CLI and knows how it
  * is tested, codex_ask.c writes, codex.c reads, codex_calls.c knows of calls,
- * codex_error.c of what goes wrong.
+ * codex_usage.c of tokens, codex_error.c of what goes wrong.
  */
 
 /** An id of a thread or a turn, with its NUL: a UUID. */
@@ -114,6 +114,18 @@ int clb_codex_answers(const clb_codex_open_t *open, const clb_message_t *turn);
  *  lets the model go on, so that all else must have been said. */
 void clb_codex_results(clb_codex_open_t *open, const clb_message_t *turn,
                        clb_step_t *out);
+
+/* --- codex_usage.c --- */
+
+/** Set @a usage to what @a json counts. */
+void clb_codex_count(clb_usage_t *usage, const clb_json_t *json);
+
+/** Set @a usage to what @a total counts beyond @a told. */
+void clb_codex_count_since(clb_usage_t *usage, const clb_json_t *total,
+                           const clb_usage_t *told);
+
+/** Add @a usage to @a told. */
+void clb_codex_told(clb_usage_t *told, const clb_usage_t *usage);
 
 /* --- codex_error.c --- */
 

@@ -175,6 +175,38 @@ static void usage(void)
            "stop end -> clean", "or so much that sums overflow");
 }
 
+#define TOTAL(input, output) NEWS("thread/tokenUsage/updated", \
+    "'tokenUsage':{'total':{'inputTokens':" input ",'cachedInputTokens':1," \
+    "'outputTokens':" output "},'last':{'inputTokens':0,'outputTokens':0}}")
+
+/* What a thread has used up in all, of which a turn is the last part. */
+static void totals(void)
+{
+    turn_t turn;
+
+    is_str(answer(BEGUN TEXT("x") TOTAL("8", "2") FAILED("Incomplete response "
+           "returned, reason: max_output_tokens", "'other'")),
+           "start [x] usage 7+1+0/2/0 stop length -> settle",
+           "an answer that is cut off counts");
+    is_str(answer(BEGUN TOTAL("8", "2") TEXT("x") TOTAL("20", "3") DONE),
+           "start [x] usage 19+1+0/3/0 stop end -> clean",
+           "so does what the CLI asked more than once");
+    begin(&turn, chat_new(1));
+    turn_print(&turn, q(BEGUN TEXT("x") TOTAL("8", "2") DONE));
+    ask(&turn, chat_new(3), 2);
+    turn_print(&turn, q(BEGUN TEXT("x") TOTAL("20", "5") DONE));
+    is_str(turn_said(&turn), "start [x] usage 12+0+0/3/0 stop end -> clean",
+           "but not what was told before");
+    turn_input(&turn, CLB_IN_LINE, q(SPARE("t0")), strlen(SPARE("t0")) - 1, 0);
+    ask(&turn, chat_new(1), 0);
+    turn_print(&turn, q(BEGUN TEXT("x") TOTAL("3", "1") DONE));
+    is_str(turn_said(&turn), "start [x] usage 2+1+0/1/0 stop end -> clean",
+           "and not of another thread");
+    is_str(answer(BEGUN TOTAL("-9223372036854775807", "9223372036854775807")
+                  DONE), "start usage 0+1+0/1000000000000/0 stop end -> clean",
+           "nor what nobody believes");
+}
+
 static void noise(void)
 {
     static const char *const lines[] = {
@@ -468,6 +500,7 @@ int main(void)
     answers();
     reasoning();
     usage();
+    totals();
     noise();
     strangers();
     requests();

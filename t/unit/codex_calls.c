@@ -259,6 +259,27 @@ static void live_results(void)
            "}}"), "whose result may be empty");
 }
 
+#define TOTAL(input, cached, written, output, reasoned) NEWS( \
+    "thread/tokenUsage/updated", "'tokenUsage':{'total':{'inputTokens':" \
+    input ",'cachedInputTokens':" cached ",'cacheWriteInputTokens':" written \
+    ",'outputTokens':" output ",'reasoningOutputTokens':" reasoned "}}")
+
+/* What a thread used up for the calls is told with its next answer. */
+static void used_before(void)
+{
+    clb_chat_t *chat;
+    turn_t turn;
+
+    chat = results(&turn, "c1", "c2");
+    ask(&turn, chat, 2);
+    turn_print(&turn, q(TOTAL("111", "22", "3", "33", "7") TEXT("so")
+        NEWS("rawResponse/completed", "'usage':{'inputTokens':150,"
+             "'cachedInputTokens':111,'outputTokens':4}")
+        TOTAL("261", "133", "3", "37", "7") DONE));
+    is_str(turn_said(&turn), "start [so] usage 39+111+0/4/0 stop end -> "
+           "clean", "but counts once");
+}
+
 static void image_results(void)
 {
     clb_chat_t *chat;
@@ -383,6 +404,7 @@ int main(void)
     refused_tools();
     next_turns();
     live_results();
+    used_before();
     image_results();
     other_results();
     more_than_results();
