@@ -32,6 +32,8 @@ static const struct {
       "usage 12+0+0/2/0 stop calls -> clean" },
     { "invent", "f", "start call c1 zzz {{}} usage 0+0+0/0/0 stop calls -> "
       "kill" },
+    { "invent-toolless", "", "start [tool said: unsupported call: zzz] usage "
+      "16+0+0/2/0 stop end -> clean" },
     { "bad-arguments", "f", "start call c1 f {nonsense} usage 0+0+0/0/0 stop "
       "calls -> kill" },
     { "surrogate", "f", "start call c1 f {{\"a\":\"\\ud83d\"}} usage "
@@ -45,7 +47,7 @@ static const struct {
     { "error-413", "", "too_large: unexpected status 413 Payload Too Large: "
       "scripted error 413 -> settle" },
     { "error-429", "", "rate_limited: exceeded retry limit, last status: 429 "
-      "Too Many Requests, request id: req_4894dc10876f45332adb5606 -> settle" },
+      "Too Many Requests, request id: req_2e8a5bf1123cc29845ecc768 -> settle" },
     { "error-500", "", "upstream_error: " HIGH_DEMAND " -> settle" },
     { "error-502", "", "upstream_error: unexpected status 502 Bad Gateway: "
       "scripted error 502 -> settle" },
@@ -61,7 +63,7 @@ static const struct {
       "disconnected before completion: scripted error 500 -> settle" },
     { "error-503-late", "", "start [tok1] [ tok2] overloaded: Selected model "
       "is at capacity. Please try a different model. -> settle" },
-    { "length", "", "start [tok1] [ tok2] usage 0+0+0/0/0 stop length -> "
+    { "length", "", "start [tok1] [ tok2] usage 8+0+0/2/0 stop length -> "
       "settle" },
     { "filter", "", "start [tok1] [ tok2] usage 0+0+0/0/0 stop filter -> "
       "settle" },
