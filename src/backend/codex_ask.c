@@ -104,6 +104,13 @@ static int is_map(const char *keyword)
         || strcmp(keyword, "definitions") == 0;
 }
 
+/* What it holds is no schema. */
+static int is_value(const char *keyword)
+{
+    return strcmp(keyword, "default") == 0 || strcmp(keyword, "const") == 0
+        || strcmp(keyword, "enum") == 0 || strcmp(keyword, "examples") == 0;
+}
+
 /* Bits of the dropped keywords that @a schema has. */
 static unsigned drops_of(const clb_json_t *schema, int names)
 {
@@ -121,7 +128,8 @@ static unsigned drops_of(const clb_json_t *schema, int names)
         for (i = 0; i < DROPPED && !names; i++) {
             found |= strcmp(key, dropped[i]) == 0 ? 1u << i : 0;
         }
-        found |= drops_of(value, !names && is_map(key));
+        found |= !names && is_value(key) ? 0
+               : drops_of(value, !names && is_map(key));
     }
     return found;
 }

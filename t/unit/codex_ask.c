@@ -321,6 +321,40 @@ static void choices(void)
            "," MESSAGE("user", IN("text 1")) "]"), "without a word");
 }
 
+/* What the client is told that the CLI leaves out of a tool's schema. */
+static const char *drops(const char *schema)
+{
+    clb_chat_t *chat = chat_new(1);
+
+    tool(chat, "f");
+    tool(chat, "g")->schema = q(schema);
+    return clb_driver_codex.drops(chat, pool);
+}
+
+static void schemas(void)
+{
+    clb_chat_t *chat = chat_new(1);
+
+    ok(drops("{'type':'object','properties':{'format':{},'not':"
+             "{'type':'string','description':'pattern'}}}") == NULL,
+       "names and words are no keywords");
+    is_str(drops("{'properties':{'a':{'pattern':'x','format':'y'}}}"),
+           "tools (format, pattern)", "keywords are");
+    is_str(drops("{'properties':{'properties':{'minimum':1}}}"),
+           "tools (minimum)", "also of what is named like one");
+    is_str(drops("{'anyOf':[{'type':'null'},{'items':{'maxLength':1}}]}"),
+           "tools (maxLength)", "wherever they stand");
+    is_str(drops("{'definitions':{'format':{}}}"), "tools (definitions)",
+           "also those that have names below");
+    ok(drops("{'properties':{'a':{'default':{'format':1},'const':"
+             "{'not':1},'enum':[{'minimum':1}],'examples':"
+             "[{'pattern':1}]}}}") == NULL, "values are none");
+    tool(chat, "f")->schema = q("{'format':'x'}");
+    chat->choice = CLB_CHOICE_NONE;
+    ok(clb_driver_codex.drops(chat, pool) == NULL,
+       "nothing is lost of tools that it has not");
+}
+
 /* --- the turn --- */
 
 static void structured(void)
@@ -388,6 +422,7 @@ int main(void)
     declarations();
     names();
     choices();
+    schemas();
     structured();
     efforts();
     return tap_done();
