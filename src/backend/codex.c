@@ -297,7 +297,6 @@ static void turn_completed(codex_t *state, const clb_json_t *turn,
 {
     apr_uint32_t was = state->phase;
 
-    *state->turn = '\0';
     state->open.n = 0;
     if (was == STOPPING) {
         renew(state, out);
