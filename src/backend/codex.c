@@ -40,7 +40,7 @@ typedef struct codex_t {
 } codex_t;
 
 static const char *const models[] = {
-    "gpt-*", "o1-*", "o3-*", "o4-*", "codex-*", NULL
+    "gpt-*", "o1*", "o3*", "o4*", "codex-*", NULL
 };
 
 static const clb_scratch_t files[] = { { NULL, NULL } };

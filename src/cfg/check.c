@@ -237,7 +237,7 @@ static int is_served(const clb_global_t *global, const clb_server_conf_t *conf,
 {
     clb_model_t model;
 
-    if (clb_model_find(&model, global->backends, conf->aliases, name, pool)
+    if (clb_server_model(&model, conf, global->backends, name, pool)
         == APR_SUCCESS) {
         return 1;
     }
@@ -255,6 +255,12 @@ static int check_hosts(server_rec *main_server, const clb_global_t *global,
     for (s = main_server; s != NULL; s = s->next) {
         const clb_server_conf_t *conf = clb_server_conf(s);
 
+        if (conf->default_backend != NULL && clb_backend_named(
+                global->backends, conf->default_backend) == NULL) {
+            return complain(s, apr_pstrcat(pool, "CLIBridgeDefaultBackend: "
+                            "there is no backend '", conf->default_backend,
+                            "' that has slots", NULL));
+        }
         if (conf->default_model != NULL
             && !is_served(global, conf, conf->default_model, &bad, pool)) {
             return complain(s, apr_pstrcat(pool, "CLIBridgeDefaultModel: no "

@@ -78,8 +78,8 @@ static apr_status_t take_backend(job_t *job)
         return clb_error_set(&job->error, job->r->pool, CLB_BAD_REQUEST,
                              "model", "'model' must be given");
     }
-    if (clb_model_find(&model, clb_run()->global->backends, server->aliases,
-                       chat->asked, job->r->pool) != APR_SUCCESS) {
+    if (clb_server_model(&model, server, clb_run()->global->backends,
+                         chat->asked, job->r->pool) != APR_SUCCESS) {
         return no_model(job);
     }
     chat->model = model.name;

@@ -17,8 +17,8 @@ static const clb_backend_t *server_of(request_rec *r, const char *name)
 {
     clb_model_t model;
 
-    return clb_model_find(&model, clb_run()->global->backends,
-                          clb_server_conf(r->server)->aliases, name, r->pool)
+    return clb_server_model(&model, clb_server_conf(r->server),
+                            clb_run()->global->backends, name, r->pool)
            == APR_SUCCESS ? model.backend : NULL;
 }
 

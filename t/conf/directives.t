@@ -75,6 +75,7 @@ my %good = (
     CLIBridge             => ['On', 'off'],
     CLIBridgeAlias        => ['gpt-4o echo', '"with blank" echo'],
     CLIBridgeDefaultModel => ['echo'],
+    CLIBridgeDefaultBackend => ['echo'],
     CLIBridgeTimeout      => ['first=1', 'first=60 idle=90 turn=600 write=30',
                               'turn=864000'],
     CLIBridgeKeepAlive    => [1, 864000],
@@ -114,6 +115,10 @@ my %bad = (
     CLIBridgeDefaultModel => {
         'claude-*' => "write one model's name without * or ?",
         'nobody'   => "no backend serves 'nobody'; see CLIBridgeModels",
+    },
+    CLIBridgeDefaultBackend => {
+        'nobody' => "there is no backend 'nobody' that has slots",
+        'e*'     => "there is no backend 'e*' that has slots",
     },
     CLIBridgeTimeout => {
         'first=0'      => "$seconds '0'",
@@ -224,9 +229,10 @@ for ([$mine, \%good, \%bad], [\&backend, \%good_there, \%bad_there]) {
 bad($_, qr/^\Q$_\E (?:takes|requires) \w+/m)
     for qw(CLIBridgeUser CLIBridgeStateDir CLIBridgeSlots CLIBridgeQueue
            CLIBridgeProcesses CLIBridgeMemory CLIBridgeKeyFile CLIBridgeAlias
-           CLIBridgeDefaultModel CLIBridgeTimeout CLIBridgeKeepAlive
-           CLIBridgeMaxBody CLIBridgeMaxAnswer CLIBridgeAnonymous
-           CLIBridgeUnsupported CLIBridgeReasoning CLIBridgeOrigin);
+           CLIBridgeDefaultModel CLIBridgeDefaultBackend CLIBridgeTimeout
+           CLIBridgeKeepAlive CLIBridgeMaxBody CLIBridgeMaxAnswer
+           CLIBridgeAnonymous CLIBridgeUnsupported CLIBridgeReasoning
+           CLIBridgeOrigin);
 bad(backend($_), qr/^\Q$_\E (?:takes|requires) \w+/m, name => "$_ alone")
     for qw(CLIBridgeDriver CLIBridgeProgram CLIBridgeArg CLIBridgeEnv
            CLIBridgeEnvFile CLIBridgeModels CLIBridgeHome CLIBridgeReuse
@@ -243,7 +249,7 @@ my %value = (
 my @global = qw(CLIBridgeUser CLIBridgeStateDir CLIBridgeSlots CLIBridgeQueue
                 CLIBridgeProcesses CLIBridgeMemory);
 my @host   = qw(CLIBridge CLIBridgeKeyFile CLIBridgeAlias
-                CLIBridgeDefaultModel);
+                CLIBridgeDefaultModel CLIBridgeDefaultBackend);
 my @dir    = qw(CLIBridgeTimeout CLIBridgeKeepAlive CLIBridgeMaxBody
                 CLIBridgeMaxAnswer CLIBridgeAnonymous CLIBridgeUnsupported
                 CLIBridgeReasoning CLIBridgeOrigin);
@@ -360,6 +366,14 @@ bad("CLIBridgeDefaultModel other\n" . backend('CLIBridgeModels one-*'),
     "CLIBridgeDefaultModel: no backend serves 'other'; see CLIBridgeModels");
 good("CLIBridgeDefaultModel one-2\n" . backend('CLIBridgeModels one-*'));
 good("CLIBridgeDefaultModel best\nCLIBridgeAlias best echo");
+good("CLIBridgeDefaultModel other\nCLIBridgeAlias best another\n"
+     . "CLIBridgeDefaultBackend one\n" . backend('CLIBridgeModels one-*'),
+     name => 'the default backend serves what nobody lists');
+bad("CLIBridgeDefaultBackend one\n" . backend('CLIBridgeSlots 0'),
+    "CLIBridgeDefaultBackend: there is no backend 'one' that has slots",
+    name => 'the default backend is switched off');
+bad(host('CLIBridgeDefaultBackend other'),
+    "CLIBridgeDefaultBackend: there is no backend 'other' that has slots");
 bad("CLIBridgeDefaultModel m\n"
     . backend("CLIBridgeModels m\nCLIBridgeSlots 0"),
     "CLIBridgeDefaultModel: no backend serves 'm'; see CLIBridgeModels",
