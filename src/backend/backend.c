@@ -4,14 +4,35 @@
  */
 #include "backend.h"
 
+#include "../core/text.h"
+
 #include <string.h>
 
 /* Suffixes that are looked behind: an alias can lead back to itself. */
 #define SUFFIXES_MAX 3
 
+/* Of the names that vendors give, the longest have some 45 bytes. */
+#define NAME_LEN 63
+
 int clb_model_is_pattern(const char *model)
 {
     return strpbrk(model, "*?") != NULL;
+}
+
+int clb_model_is_name(const char *name)
+{
+    apr_size_t len = strlen(name), i, n;
+
+    if (len == 0 || len > NAME_LEN || clb_model_is_pattern(name)) {
+        return 0;
+    }
+    for (i = 0; i < len; i += n) {
+        n = clb_utf8_len((const unsigned char *)name + i, len - i);
+        if (n == 0 || (unsigned char)name[i] <= ' ' || name[i] == 0x7f) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 /* Only * and ? mean something: model names have brackets ("opus[1m]"), which

@@ -71,6 +71,10 @@ typedef struct clb_backend_t {
 /** 1 if @a model has a wildcard, so that it names no one model. */
 int clb_model_is_pattern(const char *model);
 
+/** 1 if @a name, which may be anything, is fit to be a model's: short UTF-8
+ *  without blanks, control characters or wildcards. */
+int clb_model_is_name(const char *name);
+
 /**
  * The backend for @a model: one that lists the very name, else the first with
  * a pattern for it. @return NULL when there is none

@@ -635,6 +635,7 @@ const clb_driver_t clb_driver_claude = {
     .models = models,
     .files = files,
     .trial = &clb_claude_trial,
+    .question = &clb_claude_question,
     .warm = { CLB_WARM_ADAPTIVE, 1, 0, 0 },
     .state_size = sizeof(claude_t),
     .traits = traits,

@@ -596,6 +596,7 @@ const clb_driver_t clb_driver_codex = {
     .turns = 1000,
     .settle = 2 * APR_USEC_PER_SEC,
     .trial = &clb_codex_trial,
+    .question = &clb_codex_question,
     .warm = { CLB_WARM_ADAPTIVE, 1, 0, 0 },
     .state_size = sizeof(codex_t),
     .traits = traits,

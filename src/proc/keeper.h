@@ -17,8 +17,8 @@
  * The keeper: the one process that starts, warms, hands out, settles and ends
  * CLIs. Single-threaded; one per configuration generation. What follows is
  * shared by its files: enter.c (how it comes to be), keeper.c (the loop),
- * warm.c (pools), canary.c (tests of programs) and hold.c (its side of the
- * leases).
+ * warm.c (pools), canary.c (tests of programs), ask.c (questions to them) and
+ * hold.c (its side of the leases).
  */
 
 /** A test of a program: canary.c. */
@@ -43,6 +43,11 @@ typedef struct clb_pool_t {
     struct stat file;            /**< the program's, as it was last seen */
     apr_uint32_t edition;        /**< how many different ones were seen */
     clb_test_t *canary;          /**< the test that runs, or NULL */
+    apr_uint32_t asked;          /**< the edition that was asked last */
+    apr_uint32_t answered;       /**< the one that answered last */
+    apr_time_t next_ask;         /**< when it is asked again */
+    int mute;                    /**< questions in a row without an answer */
+    clb_login_e login;           /**< by its own word */
     double demand;               /**< recent peak of turns at once */
     apr_time_t demand_at;
 } clb_pool_t;
@@ -147,6 +152,14 @@ apr_status_t clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
                             int background, const char *const *env,
                             clb_process_t **process);
 
+/** Start a process that is asked nothing yet; with @a env it is for a test,
+ *  with @a question for that.
+ *  @return APR_SUCCESS, or why it cannot be started */
+apr_status_t clb_warm_launch(clb_keeper_t *keeper, clb_pool_t *pool,
+                             int background, const char *const *env,
+                             const clb_question_t *question,
+                             clb_process_t **process);
+
 /** It is ready for its first turn; with a driver that asks (CLB_PROBE), it
  *  works. */
 void clb_warm_ready(clb_keeper_t *keeper, clb_process_t *process);
@@ -198,6 +211,19 @@ void clb_canary_hear(clb_keeper_t *keeper, clb_process_t *process,
  *  @param said why it is over, should it have sent nothing */
 void clb_canary_end(clb_keeper_t *keeper, clb_process_t *process,
                     const char *said);
+
+/* --- ask.c --- */
+
+/** Ask the program that is due for its models and its login. */
+void clb_ask_tend(clb_keeper_t *keeper);
+
+/** Something came on the stdout of @a process, which is asked. */
+void clb_ask_hear(clb_keeper_t *keeper, clb_process_t *process);
+
+/** Take what @a process answered, and end it.
+ *  @param why it says nothing more, should it have said nothing */
+void clb_ask_end(clb_keeper_t *keeper, clb_process_t *process,
+                 const char *why);
 
 /* --- hold.c --- */
 

@@ -47,7 +47,8 @@ static int count(const clb_keeper_t *keeper, const clb_pool_t *pool,
     int n = 0;
 
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
-        n += (pool == NULL || (p->home == pool && !p->canary))
+        n += (pool == NULL ? p->question == NULL
+                           : p->home == pool && clb_process_serves(p))
              && p->state >= from && p->state <= to;
     }
     return n;
@@ -281,6 +282,10 @@ void clb_warm_failed(clb_keeper_t *keeper, clb_process_t *process,
         clb_canary_end(keeper, process, why);
         return;
     }
+    if (process->question != NULL) {
+        clb_ask_end(keeper, process, why);
+        return;
+    }
     process->failed = 1;
     clb_process_end(process, 0);
     if (!worked) {
@@ -359,14 +364,13 @@ static void spawn_failed(clb_keeper_t *keeper, clb_pool_t *pool,
             ? rv - CLB_SCRATCH : rv, why, sizeof(why))));
 }
 
-apr_status_t clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
-                            int background, const char *const *env,
-                            clb_process_t **started)
+apr_status_t clb_warm_launch(clb_keeper_t *keeper, clb_pool_t *pool,
+                             int background, const char *const *env,
+                             const clb_question_t *question,
+                             clb_process_t **started)
 {
-    clb_input_t in = { .kind = CLB_IN_WARM, .backend = pool->backend };
     apr_uint32_t id = ++keeper->next_id;
     clb_process_t *process;
-    clb_step_t *step;
     apr_status_t rv;
 
     clb_keeper_run_dir(keeper);
@@ -374,26 +378,40 @@ apr_status_t clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
      * others may look into */
     clb_oom_set(keeper->oom, CLB_OOM_SCORE);
     rv = clb_process_start(&process, pool->backend, pool->program,
-                           pool->account, pool->home, env, apr_psprintf(
-                           keeper->tmp, "%s/%u", keeper->run_dir, id), id,
+                           pool->account, pool->home, env, question,
+                           apr_psprintf(keeper->tmp, "%s/%u",
+                                        keeper->run_dir, id), id,
                            background, keeper->pool);
     clb_oom_set(keeper->oom, keeper->oom_score);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    process->home = pool;
+    process->edition = pool->edition;
+    process->canary = env != NULL;
+    APR_RING_INSERT_TAIL(&keeper->processes, process, clb_process_t, link);
+    clb_process_enter(process, CLB_STARTING, START_LIMIT);
+    *started = process;
+    return APR_SUCCESS;
+}
+
+apr_status_t clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
+                            int background, const char *const *env,
+                            clb_process_t **started)
+{
+    clb_input_t in = { .kind = CLB_IN_WARM, .backend = pool->backend };
+    apr_status_t rv = clb_warm_launch(keeper, pool, background, env, NULL,
+                                      started);
+
     if (rv != APR_SUCCESS) {
         spawn_failed(keeper, pool, rv);
         return rv;
     }
     pool->starved = 0;
-    process->home = pool;
-    process->edition = pool->edition;
-    process->canary = env != NULL;
-    APR_RING_INSERT_TAIL(&keeper->processes, process, clb_process_t, link);
     keeper->table->shared->backends[pool->backend->id].starts += env == NULL;
-    clb_process_enter(process, CLB_STARTING, START_LIMIT);
-    step = clb_process_step(process, &in);
-    if (step->ready) {
-        clb_warm_ready(keeper, process);
+    if (clb_process_step(*started, &in)->ready) {
+        clb_warm_ready(keeper, *started);
     }
-    *started = process;
     return APR_SUCCESS;
 }
 
@@ -648,7 +666,7 @@ void clb_warm_publish(clb_keeper_t *keeper)
         const clb_process_t *p;
 
         APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
-            if (p->backend == backend && !p->canary) {
+            if (p->backend == backend && clb_process_serves(p)) {
                 census.starting += p->state <= CLB_WARMING;
                 census.idle += p->state == CLB_IDLE;
                 census.leased += p->state == CLB_LEASED;

@@ -4,6 +4,7 @@
 
 #include <apr_global_mutex.h>
 #include <apr_pools.h>
+#include <apr_tables.h>
 #include <apr_time.h>
 
 /**
@@ -15,12 +16,14 @@
  */
 
 #define CLB_TABLE_MAGIC 0x434c4254u
-#define CLB_TABLE_VERSION 3u
+#define CLB_TABLE_VERSION 4u
 #define CLB_TABLE_ROWS 1024
 /** Backends of one generation; a reload may rename all of them. */
 #define CLB_BACKENDS_MAX 32
 #define CLB_TABLE_BACKENDS (2 * CLB_BACKENDS_MAX)
 #define CLB_NAME_MAX 64
+/** Models that a CLI is known to have, by its own word. */
+#define CLB_REPORTED_MAX 32
 
 typedef enum clb_row_e {
     CLB_ROW_FREE,
@@ -73,6 +76,7 @@ typedef struct clb_table_backend_t {
     apr_uint32_t misses;     /**< turns with history that did not */
     apr_uint32_t tools;      /**< uses of the CLI's own tools; workers count
                                   them, atomically */
+    char models[CLB_REPORTED_MAX][CLB_NAME_MAX]; /**< an empty one ends them */
 } clb_table_backend_t;
 
 typedef struct clb_shared_t {
@@ -130,6 +134,15 @@ apr_status_t clb_table_configure(clb_table_t *table, int slots, int queue,
 apr_status_t clb_table_backend(clb_table_t *table, const char *name,
                                const char *driver, int limit,
                                apr_uint32_t generation, int *id);
+
+/** Set the models that the CLI of @a backend says it has, as far as there is
+ *  room. Takes the mutex. @param names of const char * */
+void clb_table_report(clb_table_t *table, int backend,
+                      const apr_array_header_t *names);
+
+/** Those models, of const char *, in @a pool. Takes the mutex. */
+apr_array_header_t *clb_table_reported(clb_table_t *table, int backend,
+                                       apr_pool_t *pool);
 
 /**
  * Join the queue for @a backend. Takes the mutex.
