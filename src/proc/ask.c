@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a CLI says of itself: which models it has, and whether it is logged in.
- * It is asked by a process of its own, one at a time, that yields to those that
- * serve: once its program is tested, anew when that is replaced, and now and
- * then. The answer informs; no turn depends on it. Keeper only.
+ * It is asked as a process of its own, one at a time, that makes room for those
+ * that serve: once its program is tested, anew when that is replaced, and now
+ * and then. The answer informs; no turn depends on it. Keeper only.
  */
 #include "keeper.h"
 
@@ -22,16 +22,16 @@ APLOG_USE_MODULE(clibridge);
  * never give one. */
 #define MUTE_MAX 6
 
-static int asking(const clb_keeper_t *keeper)
+clb_process_t *clb_ask_running(const clb_keeper_t *keeper)
 {
-    const clb_process_t *p;
+    clb_process_t *p;
 
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
         if (p->question != NULL) {
-            return 1;
+            return p;
         }
     }
-    return 0;
+    return NULL;
 }
 
 /* It can be started, and is trusted, as far as is known. */
@@ -44,8 +44,24 @@ static int can_answer(const clb_pool_t *pool)
 
 static int due(const clb_pool_t *pool, apr_time_t now)
 {
-    return can_answer(pool) && pool->calm <= now
+    return can_answer(pool)
         && (pool->asked != pool->edition || pool->next_ask <= now);
+}
+
+/* Nobody would be held up. */
+static int is_calm(const clb_keeper_t *keeper, apr_time_t now)
+{
+    int i;
+
+    for (i = 0; i < keeper->pools->nelts; i++) {
+        const clb_pool_t *pool = &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t);
+
+        if (pool->calm > now || clb_hold_unserved(keeper, pool) > 0) {
+            return 0;
+        }
+    }
+    return !keeper->draining && !keeper->tight && !clb_warm_full(keeper)
+        && clb_ask_running(keeper) == NULL;
 }
 
 static int contains(const apr_array_header_t *names, const char *name)
@@ -130,15 +146,11 @@ void clb_ask_tend(clb_keeper_t *keeper)
     apr_time_t now = apr_time_now();
     int i;
 
-    if (keeper->draining || keeper->tight || asking(keeper)) {
-        return;
-    }
-    for (i = 0; i < keeper->pools->nelts; i++) {
+    for (i = 0; i < keeper->pools->nelts && is_calm(keeper, now); i++) {
         clb_pool_t *pool = &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t);
 
         if (due(pool, now)) {
             ask(keeper, pool);
-            return;
         }
     }
 }

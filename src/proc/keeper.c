@@ -444,8 +444,8 @@ static void turn_round(clb_keeper_t *keeper)
     expire(keeper);
     clb_hold_serve(keeper);
     clb_canary_tend(keeper);
-    clb_warm_tend(keeper);
     clb_ask_tend(keeper);
+    clb_warm_tend(keeper);
     clb_hold_serve(keeper);
     sweep(keeper);
     clb_warm_publish(keeper);

@@ -175,6 +175,9 @@ void clb_warm_worked(clb_keeper_t *keeper, clb_pool_t *pool);
  *  of the pool @a needy, is told to end. */
 int clb_warm_room(clb_keeper_t *keeper, const clb_pool_t *needy);
 
+/** 1 if there is no room for one more process. */
+int clb_warm_full(const clb_keeper_t *keeper);
+
 /** 1 if nothing is known that keeps @a pool from serving. */
 int clb_warm_healthy(const clb_pool_t *pool);
 
@@ -214,7 +217,10 @@ void clb_canary_end(clb_keeper_t *keeper, clb_process_t *process,
 
 /* --- ask.c --- */
 
-/** Ask the program that is due for its models and its login. */
+/** The process that is asked, or NULL. */
+clb_process_t *clb_ask_running(const clb_keeper_t *keeper);
+
+/** Ask a program that is due for its models and its login. */
 void clb_ask_tend(clb_keeper_t *keeper);
 
 /** Something came on the stdout of @a process, which is asked. */

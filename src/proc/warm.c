@@ -450,14 +450,18 @@ clb_process_t *clb_warm_spared(clb_keeper_t *keeper, const clb_pool_t *pool)
     return best;
 }
 
-/* End what can be spared most: first the conversation that is the least likely
- * to go on, then a process of a pool other than @a needy.
+/* End what can be spared most: first one that serves nobody, then the
+ * conversation that is the least likely to go on, then a process of a pool
+ * other than @a needy.
  * @return its memory, 0 if there is none */
 static apr_off_t spare(clb_keeper_t *keeper, const clb_pool_t *needy)
 {
-    clb_process_t *p = oldest(keeper, CLB_PARKED, NULL, NULL);
+    clb_process_t *p = clb_ask_running(keeper);
     apr_off_t size;
 
+    if (p == NULL || p->state == CLB_DYING) {
+        p = oldest(keeper, CLB_PARKED, NULL, NULL);
+    }
     if (p == NULL && (p = oldest(keeper, CLB_IDLE, NULL, needy)) == NULL) {
         return 0;
     }
@@ -471,7 +475,10 @@ static apr_off_t spare(clb_keeper_t *keeper, const clb_pool_t *needy)
 /* Make room for a process that is needed now by ending one that is not. */
 static void make_room(clb_keeper_t *keeper, const clb_pool_t *needy)
 {
-    if (count(keeper, NULL, CLB_DYING, CLB_DYING) == 0) {
+    const clb_process_t *asked = clb_ask_running(keeper);
+
+    if (count(keeper, NULL, CLB_DYING, CLB_DYING) == 0
+        && (asked == NULL || asked->state != CLB_DYING)) {
         spare(keeper, needy);
     }
 }
@@ -518,16 +525,17 @@ void clb_warm_park(clb_keeper_t *keeper, clb_process_t *process)
     clb_process_enter(process, CLB_PARKED, backend->park_time);
 }
 
-static int full(const clb_keeper_t *keeper)
+int clb_warm_full(const clb_keeper_t *keeper)
 {
-    int all = count(keeper, NULL, CLB_STARTING, CLB_DYING);
+    int all = count(keeper, NULL, CLB_STARTING, CLB_DYING)
+            + (clb_ask_running(keeper) != NULL);
 
     return all >= keeper->global->processes || (keeper->tight && all > 0);
 }
 
 int clb_warm_room(clb_keeper_t *keeper, const clb_pool_t *needy)
 {
-    if (!full(keeper)) {
+    if (!clb_warm_full(keeper)) {
         return 1;
     }
     make_room(keeper, needy);
@@ -575,7 +583,7 @@ static void start_ahead(clb_keeper_t *keeper, clb_pool_t *pool)
     if (at_hand(keeper, pool) < target(keeper, pool)
         && starting < (busy > 0 ? 1 : STARTS_MAX)
         && pool->next_start <= apr_time_now()
-        && pool->calm <= apr_time_now() && !full(keeper)
+        && pool->calm <= apr_time_now() && !clb_warm_full(keeper)
         && !keeper->tight) {
         clb_warm_start(keeper, pool, 1, NULL, &process);
         keeper->filling = 1;
