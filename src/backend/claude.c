@@ -636,6 +636,7 @@ const clb_driver_t clb_driver_claude = {
     .files = files,
     .trial = &clb_claude_trial,
     .question = &clb_claude_question,
+    .setup = &clb_claude_setup,
     .warm = { CLB_WARM_ADAPTIVE, 1, 0, 0 },
     .state_size = sizeof(claude_t),
     .traits = traits,

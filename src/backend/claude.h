@@ -21,6 +21,7 @@ extern const clb_question_t clb_claude_question;
 
 /* --- claude_start.c --- */
 
+extern const clb_setup_t clb_claude_setup;
 extern const char *const clb_claude_env[];
 extern const char *const clb_claude_web[];
 

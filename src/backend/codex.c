@@ -597,6 +597,7 @@ const clb_driver_t clb_driver_codex = {
     .settle = 2 * APR_USEC_PER_SEC,
     .trial = &clb_codex_trial,
     .question = &clb_codex_question,
+    .setup = &clb_codex_setup,
     .warm = { CLB_WARM_ADAPTIVE, 1, 0, 0 },
     .state_size = sizeof(codex_t),
     .traits = traits,

@@ -25,6 +25,7 @@
 
 /* --- codex_start.c --- */
 
+extern const clb_setup_t clb_codex_setup;
 extern const char *const clb_codex_env[];
 extern const clb_gift_t clb_codex_gifts[];
 extern const char *const clb_codex_natives[];

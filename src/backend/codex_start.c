@@ -43,6 +43,10 @@ const char *const clb_codex_natives[] = {
 
 const char *const clb_codex_env[] = { NULL };
 
+static const char *const login[] = { "login", NULL };
+
+const clb_setup_t clb_codex_setup = { "@openai/codex", login, "CODEX_HOME" };
+
 #define SET(value) "-c", value
 #define PROVIDER "model_providers.clibridge"
 

@@ -137,6 +137,15 @@ typedef struct clb_question_t {
                  apr_pool_t *pool);
 } clb_question_t;
 
+/** How an operator gets a CLI, whose program has the driver's name, and logs in
+ *  to it. */
+typedef struct clb_setup_t {
+    const char *package;         /**< of npm */
+    const char *const *login;    /**< arguments, NULL-terminated */
+    const char *place;           /**< the variable that says where its login is,
+                                      if not in HOME */
+} clb_setup_t;
+
 /** What a process finds in its private directory: a file, or a link to one
  *  below its HOME, which need not be there. */
 typedef struct clb_gift_t {
@@ -165,6 +174,7 @@ typedef struct clb_driver_t {
                                       answer; 0 = 200 ms */
     const clb_trial_t *trial;    /**< NULL: there is nothing to be tested */
     const clb_question_t *question; /**< NULL: it says nothing of itself */
+    const clb_setup_t *setup;    /**< NULL: the operator knows */
     clb_warm_t warm;             /**< default of CLIBridgeWarm */
     apr_size_t state_size;       /**< <= CLB_STATE_MAX; zeroed at start */
     unsigned (*traits)(const clb_backend_t *backend);

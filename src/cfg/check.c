@@ -175,6 +175,20 @@ static int check_backend(server_rec *server, clb_global_t *global,
         : default_park(server, backend, slots, pool);
 }
 
+/* Who tests root's configuration is not who will run its CLIs. */
+static void name_runner(clb_global_t *global, apr_pool_t *pool)
+{
+    int tests = ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
+    char *name;
+
+    global->runner = global->user;
+    if (global->user == NULL || (geteuid() != 0 && !tests)) {
+        global->runner = apr_uid_name_get(&name, geteuid(), pool)
+                         == APR_SUCCESS ? name
+                       : apr_psprintf(pool, "%d", (int)geteuid());
+    }
+}
+
 /* Under root somebody else runs the CLIs; root only if it is written out. */
 static int check_user(server_rec *server, clb_global_t *global)
 {
@@ -316,6 +330,7 @@ int clb_check(server_rec *main_server, apr_pool_t *pconf, apr_pool_t *ptemp)
         || (rv = check_mutex(main_server, ptemp)) != OK) {
         return rv;
     }
+    name_runner(global, pconf);
     warn_threads(main_server, global);
     return check_hosts(main_server, global, ptemp);
 }

@@ -300,6 +300,9 @@ static int dispatch(request_rec *r, const clb_route_t *route)
     if (route->kind == CLB_ROUTE_HEALTH) {
         return clb_handle_health(r);
     }
+    if (route->kind == CLB_ROUTE_STATUS) {
+        return clb_handle_status(r);
+    }
     if (!clb_may(r, CLB_SCOPE_CHAT)) {
         return clb_reply_error(r, route->dialect, &clb_request(r)->error);
     }

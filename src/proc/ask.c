@@ -133,12 +133,33 @@ static void ask(clb_keeper_t *keeper, clb_pool_t *pool)
                                       &process);
 
     pool->asked = pool->edition;
+    pool->asked_at = apr_time_now();
     if (rv != APR_SUCCESS) {
         missed(keeper, pool, apr_strerror(rv, why, sizeof(why)));
         return;
     }
     clb_buf_puts(&process->unsent, question->lines);
     clb_process_write(process);
+}
+
+int clb_ask_first(const clb_pool_t *pool)
+{
+    return can_answer(pool) && pool->login == CLB_LOGIN_UNKNOWN
+        && pool->answered == 0 && pool->mute == 0;
+}
+
+void clb_ask_told(clb_pool_t *pool, clb_login_e login)
+{
+    if (login == CLB_LOGIN_IN) {
+        pool->login = login;
+        pool->refused = 0;
+    }
+    else if (login == CLB_LOGIN_OUT) {
+        pool->refused = 1;
+        if (pool->next_ask > pool->asked_at + INTERVAL_OUT) {
+            pool->next_ask = pool->asked_at + INTERVAL_OUT;
+        }
+    }
 }
 
 void clb_ask_tend(clb_keeper_t *keeper)
@@ -155,6 +176,32 @@ void clb_ask_tend(clb_keeper_t *keeper)
     }
 }
 
+/* What was started without a login may not see the new one. */
+static void renew(clb_keeper_t *keeper, const clb_pool_t *pool)
+{
+    clb_process_t *p;
+
+    APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+        if (p->home == pool && clb_process_serves(p)
+            && (p->state <= CLB_IDLE || p->state == CLB_PARKED)) {
+            clb_process_end(p, 0);
+        }
+    }
+}
+
+static void learn_login(clb_keeper_t *keeper, clb_pool_t *pool,
+                        clb_login_e login)
+{
+    if (pool->login == CLB_LOGIN_OUT && login == CLB_LOGIN_IN) {
+        pool->refused = 0;
+        renew(keeper, pool);
+    }
+    pool->login = login;
+    pool->next_ask = pool->asked_at
+                   + (login == CLB_LOGIN_OUT || pool->refused ? INTERVAL_OUT
+                                                              : INTERVAL);
+}
+
 void clb_ask_end(clb_keeper_t *keeper, clb_process_t *process,
                  const char *why)
 {
@@ -167,9 +214,7 @@ void clb_ask_end(clb_keeper_t *keeper, clb_process_t *process,
     else {
         pool->mute = 0;
         pool->answered = process->edition;
-        pool->login = report->login;
-        pool->next_ask = apr_time_now() + (pool->login == CLB_LOGIN_OUT
-                                           ? INTERVAL_OUT : INTERVAL);
+        learn_login(keeper, pool, report->login);
         ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, keeper->server, "backend %s "
                      "(%s): says that it is %s and has %d models",
                      pool->backend->name, pool->account->name,

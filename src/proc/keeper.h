@@ -17,8 +17,8 @@
  * The keeper: the one process that starts, warms, hands out, settles and ends
  * CLIs. Single-threaded; one per configuration generation. What follows is
  * shared by its files: enter.c (how it comes to be), keeper.c (the loop),
- * warm.c (pools), canary.c (tests of programs), ask.c (questions to them) and
- * hold.c (its side of the leases).
+ * warm.c (pools), canary.c (tests of programs), ask.c (questions to them),
+ * standing.c (how they stand) and hold.c (its side of the leases).
  */
 
 /** A test of a program: canary.c. */
@@ -46,8 +46,13 @@ typedef struct clb_pool_t {
     apr_uint32_t asked;          /**< the edition that was asked last */
     apr_uint32_t answered;       /**< the one that answered last */
     apr_time_t next_ask;         /**< when it is asked again */
+    apr_time_t asked_at;
     int mute;                    /**< questions in a row without an answer */
-    clb_login_e login;           /**< by its own word */
+    clb_login_e login;           /**< by its own word, or that of a turn */
+    int refused;                 /**< a turn was, for want of a login */
+    apr_status_t absent;         /**< why its program cannot be started */
+    clb_standing_t standing;     /**< as last told */
+    int stands;                  /**< it was told */
     double demand;               /**< recent peak of turns at once */
     apr_time_t demand_at;
 } clb_pool_t;
@@ -63,6 +68,7 @@ struct clb_hold_t {
     clb_talk_t talk;             /**< what its process best holds already */
     clb_pool_t *pool;            /**< once admitted, until its process ends */
     clb_process_t *process;      /**< once granted */
+    clb_pool_t *home;            /**< of the process that was granted */
 };
 
 APR_RING_HEAD(clb_hold_ring_t, clb_hold_t);
@@ -230,6 +236,17 @@ void clb_ask_hear(clb_keeper_t *keeper, clb_process_t *process);
  *  @param why it says nothing more, should it have said nothing */
 void clb_ask_end(clb_keeper_t *keeper, clb_process_t *process,
                  const char *why);
+
+/** 1 if @a pool was not asked yet and will be, or is being asked. */
+int clb_ask_first(const clb_pool_t *pool);
+
+/** A turn of @a pool showed that there is a login, or none. */
+void clb_ask_told(clb_pool_t *pool, clb_login_e login);
+
+/* --- standing.c --- */
+
+/** Tell how all logins stand, where that changed. */
+void clb_standing_tend(clb_keeper_t *keeper);
 
 /* --- hold.c --- */
 

@@ -34,8 +34,7 @@
 /* From the end of stdout to SIGKILL. */
 #define HANG_UP apr_time_from_msec(200)
 
-/* What a CLI may know of the server's environment. */
-static const char *const passed[] = {
+const char *const clb_passed[] = {
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
     "no_proxy", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", NULL
 };
@@ -92,7 +91,7 @@ static void set_vars(apr_array_header_t *env, const apr_array_header_t *vars)
 }
 
 /* npm programs begin with "#!/usr/bin/env node", and node is often beside. */
-static const char *path_for(const char *program, apr_pool_t *pool)
+const char *clb_path_for(const char *program, apr_pool_t *pool)
 {
     return apr_pstrcat(pool, apr_pstrndup(pool, program,
                        (apr_size_t)(strrchr(program, '/') - program)),
@@ -127,13 +126,13 @@ static const char *const *environment(const clb_process_t *process,
         set(env, backend->driver->dir_variable, process->dir);
     }
     set(env, "HOME", home);
-    set(env, "PATH", path_for(backend->program, env->pool));
+    set(env, "PATH", clb_path_for(backend->program, env->pool));
     set(env, "TMPDIR", apr_pstrcat(env->pool, process->dir, "/tmp", NULL));
     set(env, "LC_ALL", "C.UTF-8");
     set(env, "TZ", "UTC");
-    for (i = 0; passed[i] != NULL; i++) {
-        if (apr_env_get(&value, passed[i], env->pool) == APR_SUCCESS) {
-            set(env, passed[i], value);
+    for (i = 0; clb_passed[i] != NULL; i++) {
+        if (apr_env_get(&value, clb_passed[i], env->pool) == APR_SUCCESS) {
+            set(env, clb_passed[i], value);
         }
     }
     APR_ARRAY_PUSH(env, const char *) = NULL;

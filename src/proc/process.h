@@ -76,6 +76,13 @@ APR_RING_HEAD(clb_process_ring_t, clb_process_t);
  *  @return NULL, or the first file that cannot be read */
 const char *clb_vars_load(const apr_array_header_t *vars, apr_pool_t *pool);
 
+/** The names of the variables that a CLI gets from the server's environment,
+ *  NULL-terminated. */
+extern const char *const clb_passed[];
+
+/** PATH of a CLI. */
+const char *clb_path_for(const char *program, apr_pool_t *pool);
+
 /** The file to run for @a backend: its program, or the binary that this only
  *  starts; a wrapper would stay between us and it. In @a pool. */
 const char *clb_program(const clb_backend_t *backend, apr_pool_t *pool);

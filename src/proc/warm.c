@@ -6,6 +6,7 @@
  */
 #include "keeper.h"
 
+#include "mend.h"
 #include "spawn.h"
 
 #include <apr_strings.h>
@@ -75,11 +76,10 @@ static int at_hand(const clb_keeper_t *keeper, const clb_pool_t *pool)
 static const char *home_of(clb_keeper_t *keeper, const clb_backend_t *backend,
                            const clb_account_t *account)
 {
-    const char *home = account->home != NULL ? account->home : backend->home;
+    const char *home = clb_home(keeper->global, backend, account,
+                                keeper->pool);
 
-    if (home == NULL) {
-        home = apr_pstrcat(keeper->pool, keeper->global->state_dir, "/home/",
-                           backend->name, "-", account->name, NULL);
+    if (account->home == NULL && backend->home == NULL) {
         apr_dir_make_recursive(home, APR_FPROT_UREAD | APR_FPROT_UWRITE
                                | APR_FPROT_UEXECUTE, keeper->pool);
     }

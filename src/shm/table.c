@@ -154,6 +154,35 @@ apr_array_header_t *clb_table_reported(clb_table_t *table, int backend,
     return names;
 }
 
+void clb_table_stand(clb_table_t *table, int backend, int account,
+                     const clb_standing_t *standing)
+{
+    lock(table);
+    table->shared->backends[backend].accounts[account] = *standing;
+    unlock(table);
+}
+
+clb_standing_t clb_table_standing(clb_table_t *table, int backend,
+                                  int account)
+{
+    clb_standing_t standing;
+
+    lock(table);
+    standing = table->shared->backends[backend].accounts[account];
+    unlock(table);
+    standing.why[sizeof(standing.why) - 1] = '\0';
+    return standing;
+}
+
+const char *clb_standing_name(apr_uint32_t state)
+{
+    static const char *const names[] = {
+        "testing", "ok", "login", "failing", "untrusted", "missing", "off"
+    };
+
+    return state < sizeof(names) / sizeof(*names) ? names[state] : names[0];
+}
+
 static clb_row_t *free_row(clb_shared_t *shared)
 {
     int i, rows = shared->slots + shared->queue;

@@ -309,6 +309,11 @@ bad(backend("<CLIBridgeAccount a>\n</CLIBridgeAccount>\n" x 2),
     "<CLIBridgeAccount>: there is an account 'a' already");
 good(backend("<CLIBridgeAccount a>\n</CLIBridgeAccount>\n"
              . "<CLIBridgeAccount b>\n</CLIBridgeAccount>"));
+my @accounts = map { "<CLIBridgeAccount a$_>\n</CLIBridgeAccount>\n" } 1 .. 17;
+good(backend(join '', @accounts[1 .. 16]), name => '16 accounts');
+bad(backend(join '', @accounts),
+    '<CLIBridgeAccount>: there can be 16 accounts at most',
+    name => '17 accounts');
 bad("<CLIBridgeAccount a>\n</CLIBridgeAccount>\n",
     '<CLIBridgeAccount>: belongs into a <CLIBridgeBackend> section');
 bad(location(backend('')),

@@ -307,6 +307,28 @@ static void reports(void)
     apr_pool_destroy(pool);
 }
 
+static void standings(void)
+{
+    clb_standing_t said = { CLB_STANDING_LOGIN, CLB_MEND_LOGIN, "why" }, got;
+
+    make(1, 1, 1, 1, 1);
+    got = clb_table_standing(&table, 1, 0);
+    is_str(clb_standing_name(got.state), "testing", "nothing is known yet");
+    clb_table_stand(&table, 1, CLB_ACCOUNTS_MAX - 1, &said);
+    got = clb_table_standing(&table, 1, CLB_ACCOUNTS_MAX - 1);
+    is_str(clb_standing_name(got.state), "login", "what is said is known");
+    is_int(got.mend, CLB_MEND_LOGIN, "with what mends it");
+    is_str(got.why, "why", "and why");
+    got = clb_table_standing(&table, 2, 0);
+    is_int(got.state, CLB_STANDING_TESTING, "of that one alone");
+    memset(&said, 'x', sizeof(said));
+    clb_table_stand(&table, 1, 0, &said);
+    got = clb_table_standing(&table, 1, 0);
+    is_int((long long)strlen(got.why), sizeof(got.why) - 1, "a text ends");
+    is_str(clb_standing_name(got.state), "testing", "no state is known so");
+    is_str(clb_standing_name(CLB_STANDING_OFF), "off", "the last one is");
+}
+
 static void stale_claims(void)
 {
     clb_claim_t old, claim, wild = { CLB_TABLE_ROWS, 1 };
@@ -612,6 +634,7 @@ int main(void)
     generations();
     places();
     reports();
+    standings();
     stale_claims();
     sweep();
     nonsense();
