@@ -4,14 +4,35 @@
  */
 #include "backend.h"
 
+#include "../core/text.h"
+
 #include <string.h>
 
 /* Suffixes that are looked behind: an alias can lead back to itself. */
 #define SUFFIXES_MAX 3
 
+/* Of the names that vendors give, the longest have some 45 bytes. */
+#define NAME_LEN 63
+
 int clb_model_is_pattern(const char *model)
 {
     return strpbrk(model, "*?") != NULL;
+}
+
+int clb_model_is_name(const char *name)
+{
+    apr_size_t len = strlen(name), i, n;
+
+    if (len == 0 || len > NAME_LEN || clb_model_is_pattern(name)) {
+        return 0;
+    }
+    for (i = 0; i < len; i += n) {
+        n = clb_utf8_len((const unsigned char *)name + i, len - i);
+        if (n == 0 || (unsigned char)name[i] <= ' ' || name[i] == 0x7f) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 /* Only * and ? mean something: model names have brackets ("opus[1m]"), which
@@ -77,44 +98,70 @@ const clb_backend_t *clb_backend_route(const apr_array_header_t *backends,
     return backend != NULL ? backend : find(backends, model, 1);
 }
 
-static const char *resolve(apr_hash_t *aliases, const char *name)
+const clb_backend_t *clb_backend_named(const apr_array_header_t *backends,
+                                       const char *name)
 {
-    const char *to = aliases == NULL ? NULL
-                   : apr_hash_get(aliases, name, APR_HASH_KEY_STRING);
+    int i;
+
+    for (i = 0; name != NULL && i < backends->nelts; i++) {
+        const clb_backend_t *backend = APR_ARRAY_IDX(backends, i,
+                                                     clb_backend_t *);
+
+        if (backend->slots != 0 && strcmp(backend->name, name) == 0) {
+            return backend;
+        }
+    }
+    return NULL;
+}
+
+/* Where models are looked up. */
+typedef struct map_t {
+    const apr_array_header_t *backends;
+    apr_hash_t *aliases;
+    const clb_backend_t *otherwise;
+    apr_pool_t *pool;
+} map_t;
+
+static const char *resolve(const map_t *map, const char *name)
+{
+    const char *to = map->aliases == NULL ? NULL
+                   : apr_hash_get(map->aliases, name, APR_HASH_KEY_STRING);
 
     return to != NULL ? to : name;
 }
 
-/* The name without its suffix, which counts more than one inside. */
-static int find_suffixed(clb_model_t *model,
-                         const apr_array_header_t *backends,
-                         apr_hash_t *aliases, apr_pool_t *pool, int depth);
+static const clb_backend_t *route(const map_t *map, const char *name)
+{
+    const clb_backend_t *backend = clb_backend_route(map->backends, name);
 
-static int find_model(clb_model_t *model, const apr_array_header_t *backends,
-                      apr_hash_t *aliases, const char *name, apr_pool_t *pool,
+    return backend != NULL || clb_model_is_pattern(name) ? backend
+                                                         : map->otherwise;
+}
+
+/* The name without its suffix, which counts more than one inside. */
+static int find_suffixed(clb_model_t *model, const map_t *map, int depth);
+
+static int find_model(clb_model_t *model, const map_t *map, const char *name,
                       int depth)
 {
     model->suffixed = 0;
-    model->name = resolve(aliases, name);
-    model->backend = find(backends, model->name, 0);
-    if (model->backend == NULL
-        && !find_suffixed(model, backends, aliases, pool, depth)) {
-        model->backend = clb_backend_route(backends, model->name);
+    model->name = resolve(map, name);
+    model->backend = find(map->backends, model->name, 0);
+    if (model->backend == NULL && !find_suffixed(model, map, depth)) {
+        model->backend = route(map, model->name);
     }
     return model->backend != NULL;
 }
 
-static int find_suffixed(clb_model_t *model,
-                         const apr_array_header_t *backends,
-                         apr_hash_t *aliases, apr_pool_t *pool, int depth)
+static int find_suffixed(clb_model_t *model, const map_t *map, int depth)
 {
     clb_model_t inner;
     clb_suffix_t suffix;
     const char *base = depth < SUFFIXES_MAX
-                     ? clb_suffix_split(model->name, &suffix, pool) : NULL;
+                     ? clb_suffix_split(model->name, &suffix, map->pool)
+                     : NULL;
 
-    if (base == NULL
-        || !find_model(&inner, backends, aliases, base, pool, depth + 1)) {
+    if (base == NULL || !find_model(&inner, map, base, depth + 1)) {
         return 0;
     }
     *model = inner;
@@ -125,9 +172,15 @@ static int find_suffixed(clb_model_t *model,
 
 apr_status_t clb_model_find(clb_model_t *model,
                             const apr_array_header_t *backends,
-                            apr_hash_t *aliases, const char *name,
+                            apr_hash_t *aliases,
+                            const clb_backend_t *otherwise, const char *name,
                             apr_pool_t *pool)
 {
-    return find_model(model, backends, aliases, name, pool, 0) ? APR_SUCCESS
-                                                               : APR_NOTFOUND;
+    map_t map = { backends, aliases, NULL, pool };
+
+    if (find_model(model, &map, name, 0)) {
+        return APR_SUCCESS;
+    }
+    map.otherwise = otherwise;
+    return find_model(model, &map, name, 0) ? APR_SUCCESS : APR_NOTFOUND;
 }

@@ -71,12 +71,20 @@ typedef struct clb_backend_t {
 /** 1 if @a model has a wildcard, so that it names no one model. */
 int clb_model_is_pattern(const char *model);
 
+/** 1 if @a name, which may be anything, is fit to be a model's: short UTF-8
+ *  without blanks, control characters or wildcards. */
+int clb_model_is_name(const char *name);
+
 /**
  * The backend for @a model: one that lists the very name, else the first with
  * a pattern for it. @return NULL when there is none
  */
 const clb_backend_t *clb_backend_route(const apr_array_header_t *backends,
                                        const char *model);
+
+/** The backend called @a name, unless it is switched off; or NULL. */
+const clb_backend_t *clb_backend_named(const apr_array_header_t *backends,
+                                       const char *name);
 
 /** What the name of a model stands for. */
 typedef struct clb_model_t {
@@ -89,13 +97,16 @@ typedef struct clb_model_t {
 /**
  * Look @a name up: an alias first, then what a backend lists by that very
  * name, then without the suffix that asks for reasoning (of which the alias of
- * the rest may have another: the outer one counts), then by patterns.
+ * the rest may have another: the outer one counts), then by patterns; last, the
+ * backend that serves whatever nobody lists.
  * @param aliases name -> name, or NULL
+ * @param otherwise that backend, or NULL
  * @return APR_SUCCESS, or APR_NOTFOUND when nobody serves it
  */
 apr_status_t clb_model_find(clb_model_t *model,
                             const apr_array_header_t *backends,
-                            apr_hash_t *aliases, const char *name,
+                            apr_hash_t *aliases,
+                            const clb_backend_t *otherwise, const char *name,
                             apr_pool_t *pool);
 
 #endif

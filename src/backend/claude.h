@@ -8,7 +8,8 @@
 /**
  * The parts of the driver claude: claude_start.c starts the CLI, claude_ask.c
  * writes, claude.c reads, claude_tools.c knows what the CLI is to believe of
- * the client's tools, and claude_trial.c how the CLI is tested.
+ * the client's tools, claude_trial.c how the CLI is tested, and claude_report.c
+ * what it says of itself.
  */
 
 /** Ids of the control requests that warm a process up. */
@@ -16,9 +17,11 @@
 #define CLB_CLAUDE_WARMED "w1"
 
 extern const clb_trial_t clb_claude_trial;
+extern const clb_question_t clb_claude_question;
 
 /* --- claude_start.c --- */
 
+extern const clb_setup_t clb_claude_setup;
 extern const char *const clb_claude_env[];
 extern const char *const clb_claude_web[];
 

@@ -42,6 +42,12 @@ const char *const clb_claude_env[] = {
 
 const char *const clb_claude_web[] = { "WebFetch", "WebSearch", NULL };
 
+static const char *const login[] = { "auth", "login", NULL };
+
+const clb_setup_t clb_claude_setup = {
+    "@anthropic-ai/claude-code", login, "CLAUDE_CONFIG_DIR"
+};
+
 void clb_claude_args(const clb_start_t *start, apr_array_header_t *argv)
 {
     const apr_array_header_t *own = start->backend->tools;

@@ -39,7 +39,7 @@ typedef struct codex_t {
 } codex_t;
 
 static const char *const models[] = {
-    "gpt-*", "o1-*", "o3-*", "o4-*", "codex-*", NULL
+    "gpt-*", "o1*", "o3*", "o4*", "codex-*", NULL
 };
 
 static const clb_scratch_t files[] = { { NULL, NULL } };
@@ -577,6 +577,8 @@ const clb_driver_t clb_driver_codex = {
     .turns = 1000,
     .settle = 2 * APR_USEC_PER_SEC,
     .trial = &clb_codex_trial,
+    .question = &clb_codex_question,
+    .setup = &clb_codex_setup,
     .warm = { CLB_WARM_ADAPTIVE, 1, 0, 0 },
     .state_size = sizeof(codex_t),
     .traits = traits,

@@ -8,7 +8,8 @@
 /**
  * The parts of the driver codex: codex_start.c starts the CLI and knows how it
  * is tested, codex_ask.c writes, codex.c reads, codex_calls.c knows of calls,
- * codex_usage.c of tokens, codex_error.c of what goes wrong.
+ * codex_usage.c of tokens, codex_error.c of what goes wrong, codex_report.c of
+ * what the CLI says of itself.
  */
 
 /** An id of a thread or a turn, with its NUL: a UUID. */
@@ -25,6 +26,7 @@
 
 /* --- codex_start.c --- */
 
+extern const clb_setup_t clb_codex_setup;
 extern const char *const clb_codex_env[];
 extern const clb_gift_t clb_codex_gifts[];
 extern const char *const clb_codex_natives[];
@@ -32,6 +34,13 @@ extern const clb_trial_t clb_codex_trial;
 
 /** The arguments of the CLI. */
 void clb_codex_args(const clb_start_t *start, apr_array_header_t *argv);
+
+/** Those that leave it its own list of models. */
+void clb_codex_bare_args(const clb_start_t *start, apr_array_header_t *argv);
+
+/* --- codex_report.c --- */
+
+extern const clb_question_t clb_codex_question;
 
 /* --- codex_ask.c --- */
 

@@ -43,6 +43,10 @@ const char *const clb_codex_natives[] = {
 
 const char *const clb_codex_env[] = { NULL };
 
+static const char *const login[] = { "login", NULL };
+
+const clb_setup_t clb_codex_setup = { "@openai/codex", login, "CODEX_HOME" };
+
 #define SET(value) "-c", value
 #define PROVIDER "model_providers.clibridge"
 
@@ -90,14 +94,12 @@ static void set(apr_array_header_t *argv, const char *key, const char *value)
     APR_ARRAY_PUSH(argv, const char *) = text.data;
 }
 
-void clb_codex_args(const clb_start_t *start, apr_array_header_t *argv)
+void clb_codex_bare_args(const clb_start_t *start, apr_array_header_t *argv)
 {
     const char *url = clb_start_var(start, "OPENAI_BASE_URL");
     const char *key = clb_start_var(start, "OPENAI_API_KEY");
 
     clb_args_add(argv, fixed);
-    set(argv, "model_catalog_json", apr_pstrcat(argv->pool, start->dir, "/",
-                                                CATALOG, NULL));
     /* its databases, of which the log grows with each turn */
     set(argv, "sqlite_home", apr_pstrcat(argv->pool, start->dir, "/tmp",
                                          NULL));
@@ -110,6 +112,13 @@ void clb_codex_args(const clb_start_t *start, apr_array_header_t *argv)
         APR_ARRAY_PUSH(argv, const char *) = PROVIDER
             ".requires_openai_auth=false";
     }
+}
+
+void clb_codex_args(const clb_start_t *start, apr_array_header_t *argv)
+{
+    clb_codex_bare_args(start, argv);
+    set(argv, "model_catalog_json", apr_pstrcat(argv->pool, start->dir, "/",
+                                                CATALOG, NULL));
 }
 
 /* Nobody listens there. */

@@ -111,6 +111,41 @@ typedef struct clb_start_t {
     const char *const *env;      /**< its environment, NULL-terminated */
 } clb_start_t;
 
+/** Whether a CLI has a login that it would use. */
+typedef enum clb_login_e {
+    CLB_LOGIN_UNKNOWN,
+    CLB_LOGIN_IN,
+    CLB_LOGIN_OUT
+} clb_login_e;
+
+/** What a CLI says of itself. */
+typedef struct clb_report_t {
+    apr_array_header_t *models;  /**< of const char *, as it names them; NULL =
+                                      it did not say */
+    clb_login_e login;           /**< as far as it knows */
+    unsigned heard;              /**< the driver's own */
+    int complete;                /**< there is no more to come */
+} clb_report_t;
+
+/** How a CLI is asked for that: see proc/ask.c. */
+typedef struct clb_question_t {
+    /** As clb_driver_t.args. */
+    void (*args)(const clb_start_t *start, apr_array_header_t *argv);
+    const char *lines;           /**< for its stdin, which stays open */
+    /** Take what a line of its stdout says, in @a pool. */
+    void (*hear)(clb_report_t *report, const clb_json_t *line,
+                 apr_pool_t *pool);
+} clb_question_t;
+
+/** How an operator gets a CLI, whose program has the driver's name, and logs in
+ *  to it. */
+typedef struct clb_setup_t {
+    const char *package;         /**< of npm */
+    const char *const *login;    /**< arguments, NULL-terminated */
+    const char *place;           /**< the variable that says where its login is,
+                                      if not in HOME */
+} clb_setup_t;
+
 /** What a process finds in its private directory: a file, or a link to one
  *  below its HOME, which need not be there. */
 typedef struct clb_gift_t {
@@ -138,6 +173,8 @@ typedef struct clb_driver_t {
     apr_interval_time_t settle;  /**< how long a process may take to stop an
                                       answer; 0 = 200 ms */
     const clb_trial_t *trial;    /**< NULL: there is nothing to be tested */
+    const clb_question_t *question; /**< NULL: it says nothing of itself */
+    const clb_setup_t *setup;    /**< NULL: the operator knows */
     clb_warm_t warm;             /**< default of CLIBridgeWarm */
     apr_size_t state_size;       /**< <= CLB_STATE_MAX; zeroed at start */
     unsigned (*traits)(const clb_backend_t *backend);

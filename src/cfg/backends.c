@@ -133,6 +133,10 @@ const char *clb_cmd_account(cmd_parms *cmd, void *dir, const char *arg)
             return clb_wrong(cmd, "there is an account '%s' already", name);
         }
     }
+    if (i == CLB_ACCOUNTS_MAX) {
+        return clb_wrong(cmd, "there can be %d accounts at most",
+                         CLB_ACCOUNTS_MAX);
+    }
     account.name = name;
     account.env = apr_array_make(cmd->pool, 4, sizeof(clb_var_t));
     clb_reading.account = &account;

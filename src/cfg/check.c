@@ -175,6 +175,20 @@ static int check_backend(server_rec *server, clb_global_t *global,
         : default_park(server, backend, slots, pool);
 }
 
+/* Who tests root's configuration is not who will run its CLIs. */
+static void name_runner(clb_global_t *global, apr_pool_t *pool)
+{
+    int tests = ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
+    char *name;
+
+    global->runner = global->user;
+    if (global->user == NULL || (geteuid() != 0 && !tests)) {
+        global->runner = apr_uid_name_get(&name, geteuid(), pool)
+                         == APR_SUCCESS ? name
+                       : apr_psprintf(pool, "%d", (int)geteuid());
+    }
+}
+
 /* Under root somebody else runs the CLIs; root only if it is written out. */
 static int check_user(server_rec *server, clb_global_t *global)
 {
@@ -237,7 +251,7 @@ static int is_served(const clb_global_t *global, const clb_server_conf_t *conf,
 {
     clb_model_t model;
 
-    if (clb_model_find(&model, global->backends, conf->aliases, name, pool)
+    if (clb_server_model(&model, conf, global->backends, name, pool)
         == APR_SUCCESS) {
         return 1;
     }
@@ -255,6 +269,12 @@ static int check_hosts(server_rec *main_server, const clb_global_t *global,
     for (s = main_server; s != NULL; s = s->next) {
         const clb_server_conf_t *conf = clb_server_conf(s);
 
+        if (conf->default_backend != NULL && clb_backend_named(
+                global->backends, conf->default_backend) == NULL) {
+            return complain(s, apr_pstrcat(pool, "CLIBridgeDefaultBackend: "
+                            "there is no backend '", conf->default_backend,
+                            "' that has slots", NULL));
+        }
         if (conf->default_model != NULL
             && !is_served(global, conf, conf->default_model, &bad, pool)) {
             return complain(s, apr_pstrcat(pool, "CLIBridgeDefaultModel: no "
@@ -310,6 +330,7 @@ int clb_check(server_rec *main_server, apr_pool_t *pconf, apr_pool_t *ptemp)
         || (rv = check_mutex(main_server, ptemp)) != OK) {
         return rv;
     }
+    name_runner(global, pconf);
     warn_threads(main_server, global);
     return check_hosts(main_server, global, ptemp);
 }

@@ -31,6 +31,8 @@ const command_rec clb_commands[] = {
           "another name for a model, and the model"),
     TAKE1("CLIBridgeDefaultModel", clb_cmd_default_model, ANY,
           "the model of requests that name none"),
+    TAKE1("CLIBridgeDefaultBackend", clb_cmd_default_backend, ANY,
+          "the backend of models that no backend lists"),
     AP_INIT_ITERATE("CLIBridgeTimeout", clb_cmd_timeout, NULL, DIR,
           "first=, idle=, turn= and write= in seconds"),
     TAKE1("CLIBridgeKeepAlive", clb_cmd_keep_alive, DIR,

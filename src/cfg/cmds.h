@@ -53,6 +53,8 @@ const char *clb_cmd_alias(cmd_parms *cmd, void *dir, const char *alias,
                           const char *model);
 const char *clb_cmd_default_model(cmd_parms *cmd, void *dir,
                                   const char *model);
+const char *clb_cmd_default_backend(cmd_parms *cmd, void *dir,
+                                    const char *name);
 const char *clb_cmd_timeout(cmd_parms *cmd, void *dir, const char *opt);
 const char *clb_cmd_keep_alive(cmd_parms *cmd, void *dir, const char *seconds);
 const char *clb_cmd_max_body(cmd_parms *cmd, void *dir, const char *size);

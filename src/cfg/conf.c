@@ -172,6 +172,13 @@ const char *clb_cmd_default_model(cmd_parms *cmd, void *dir,
     return NULL;
 }
 
+const char *clb_cmd_default_backend(cmd_parms *cmd, void *dir,
+                                    const char *name)
+{
+    clb_server_conf(cmd->server)->default_backend = name;
+    return NULL;
+}
+
 /* --- a directory --- */
 
 const char *clb_cmd_timeout(cmd_parms *cmd, void *dir, const char *opt)

@@ -195,6 +195,21 @@ int clb_may(request_rec *r, unsigned scope)
     return 1;
 }
 
+int clb_is_admin(request_rec *r)
+{
+    return clb_is_local(r) || (clb_request(r)->secret != NULL
+                               && clb_may(r, CLB_SCOPE_ADMIN));
+}
+
+int clb_needs_key(request_rec *r)
+{
+    int anonymous = clb_dir_conf(r).anonymous;
+
+    return anonymous == CLB_ANONYMOUS_OFF
+        || (anonymous == CLB_ANONYMOUS_LOOPBACK
+            && clb_keys_count(clb_server_conf(r->server)->keys) > 0);
+}
+
 static apr_uint64_t hash(const char *text)
 {
     apr_ssize_t len = APR_HASH_KEY_STRING;

@@ -20,6 +20,12 @@ int clb_may(request_rec *r, unsigned scope);
  *  in a browser here. */
 int clb_is_local(request_rec *r);
 
+/** 1 if a program on this machine asks, or somebody with a key of an admin. */
+int clb_is_admin(request_rec *r);
+
+/** 1 if nobody may chat here without a key. */
+int clb_needs_key(request_rec *r);
+
 /** A number for fairness between clients: of the key, the user or the peer. */
 apr_uint64_t clb_fairness_key(request_rec *r);
 

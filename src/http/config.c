@@ -60,6 +60,16 @@ clb_server_conf_t *clb_server_conf(const server_rec *server)
     return ap_get_module_config(server->module_config, &clibridge_module);
 }
 
+apr_status_t clb_server_model(clb_model_t *model,
+                              const clb_server_conf_t *conf,
+                              const apr_array_header_t *backends,
+                              const char *name, apr_pool_t *pool)
+{
+    return clb_model_find(model, backends, conf->aliases,
+                          clb_backend_named(backends, conf->default_backend),
+                          name, pool);
+}
+
 clb_dir_conf_t clb_dir_conf(const request_rec *r)
 {
     clb_dir_conf_t conf = *(clb_dir_conf_t *)

@@ -3,6 +3,7 @@
 #define CLB_HTTP_CONFIG_H
 
 #include "../acct/keys.h"
+#include "../backend/backend.h"
 #include "../core/filter.h"
 
 #include <apr_hash.h>
@@ -31,7 +32,8 @@ typedef enum clb_unsupported_e {
     F(const char *, key_file, NULL)                 \
     F(clb_keys_t *, keys, NULL)                     \
     F(apr_hash_t *, aliases, NULL)                  \
-    F(const char *, default_model, NULL)
+    F(const char *, default_model, NULL)            \
+    F(const char *, default_backend, NULL)
 
 #define CLB_DIR_FIELDS(F)                           \
     F(apr_interval_time_t, first, CLB_UNSET)        \
@@ -67,6 +69,12 @@ void *clb_dir_conf_merge(apr_pool_t *pool, void *base, void *add);
 
 /** The configuration of @a server. */
 clb_server_conf_t *clb_server_conf(const server_rec *server);
+
+/** What @a name stands for where @a conf holds: see clb_model_find(). */
+apr_status_t clb_server_model(clb_model_t *model,
+                              const clb_server_conf_t *conf,
+                              const apr_array_header_t *backends,
+                              const char *name, apr_pool_t *pool);
 
 /** The configuration for @a r with every default filled in. */
 clb_dir_conf_t clb_dir_conf(const request_rec *r);

@@ -78,8 +78,8 @@ static apr_status_t take_backend(job_t *job)
         return clb_error_set(&job->error, job->r->pool, CLB_BAD_REQUEST,
                              "model", "'model' must be given");
     }
-    if (clb_model_find(&model, clb_run()->global->backends, server->aliases,
-                       chat->asked, job->r->pool) != APR_SUCCESS) {
+    if (clb_server_model(&model, server, clb_run()->global->backends,
+                         chat->asked, job->r->pool) != APR_SUCCESS) {
         return no_model(job);
     }
     chat->model = model.name;
@@ -299,6 +299,9 @@ static int dispatch(request_rec *r, const clb_route_t *route)
 {
     if (route->kind == CLB_ROUTE_HEALTH) {
         return clb_handle_health(r);
+    }
+    if (route->kind == CLB_ROUTE_STATUS) {
+        return clb_handle_status(r);
     }
     if (!clb_may(r, CLB_SCOPE_CHAT)) {
         return clb_reply_error(r, route->dialect, &clb_request(r)->error);

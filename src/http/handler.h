@@ -4,6 +4,8 @@
 
 #include <httpd.h>
 
+#define CLB_VERSION "0.1"
+
 /** The content handler. */
 int clb_handler(request_rec *r);
 
@@ -12,6 +14,9 @@ int clb_handle_turn(request_rec *r);
 
 /** GET /v1/models and /v1/models/ID. @param id NULL for the list */
 int clb_handle_models(request_rec *r, const char *id);
+
+/** GET /v1/auth/status: how the logins of the CLIs stand. */
+int clb_handle_status(request_rec *r);
 
 /** GET /health: from shared memory alone, without a lock. */
 int clb_handle_health(request_rec *r);

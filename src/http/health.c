@@ -73,13 +73,6 @@ static void add_details(request_rec *r, const clb_run_t *run,
                      - run->table.shared->heartbeat)));
 }
 
-/* Admins by key, and programs on this machine. */
-static int may_see_details(request_rec *r)
-{
-    return clb_is_local(r) || (clb_request(r)->secret != NULL
-                                    && clb_may(r, CLB_SCOPE_ADMIN));
-}
-
 int clb_handle_health(request_rec *r)
 {
     const clb_run_t *run = clb_run();
@@ -97,7 +90,7 @@ int clb_handle_health(request_rec *r)
         "running", load.running,
         "queue", "max", run == NULL ? 0 : run->global->queue,
         "waiting", load.waiting);
-    if (run != NULL && may_see_details(r)) {
+    if (run != NULL && clb_is_admin(r)) {
         add_details(r, run, json);
     }
     clb_buf_init(&body, r->pool, 1024);

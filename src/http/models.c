@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The list of models: every name a backend lists that is no pattern, and every
- * alias that leads to a model somebody serves.
+ * The list of models: every name a backend lists that is no pattern, what its
+ * CLI says it has as far as the backend serves it, and every alias that leads
+ * to a model somebody serves.
  */
 #include "../core/json.h"
 #include "../proc/supervise.h"
@@ -17,8 +18,8 @@ static const clb_backend_t *server_of(request_rec *r, const char *name)
 {
     clb_model_t model;
 
-    return clb_model_find(&model, clb_run()->global->backends,
-                          clb_server_conf(r->server)->aliases, name, r->pool)
+    return clb_server_model(&model, clb_server_conf(r->server),
+                            clb_run()->global->backends, name, r->pool)
            == APR_SUCCESS ? model.backend : NULL;
 }
 
@@ -41,6 +42,25 @@ static void add(request_rec *r, clb_json_t *list, apr_hash_t *seen,
     }
 }
 
+static void add_backend(request_rec *r, clb_json_t *list, apr_hash_t *seen,
+                        const clb_backend_t *backend)
+{
+    const apr_array_header_t *names = backend->models;
+    int i;
+
+    for (i = 0; i < names->nelts; i++) {
+        add(r, list, seen, APR_ARRAY_IDX(names, i, const char *), backend);
+    }
+    names = clb_table_reported(&clb_run()->table, backend->id, r->pool);
+    for (i = 0; i < names->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(names, i, const char *);
+
+        if (clb_model_is_name(name) && server_of(r, name) == backend) {
+            add(r, list, seen, name, backend);
+        }
+    }
+}
+
 static clb_json_t *list_json(request_rec *r)
 {
     const apr_array_header_t *backends = clb_run()->global->backends;
@@ -48,7 +68,7 @@ static clb_json_t *list_json(request_rec *r)
     clb_json_t *list = clb_json_pack(r->pool, "[]");
     apr_hash_t *seen = apr_hash_make(r->pool);
     apr_hash_index_t *hi;
-    int i, j;
+    int i;
 
     if (conf->default_model != NULL) {
         add(r, list, seen, conf->default_model,
@@ -57,8 +77,8 @@ static clb_json_t *list_json(request_rec *r)
     for (i = 0; i < backends->nelts; i++) {
         const clb_backend_t *b = APR_ARRAY_IDX(backends, i, clb_backend_t *);
 
-        for (j = 0; j < b->models->nelts && b->slots != 0; j++) {
-            add(r, list, seen, APR_ARRAY_IDX(b->models, j, const char *), b);
+        if (b->slots != 0) {
+            add_backend(r, list, seen, b);
         }
     }
     for (hi = conf->aliases == NULL ? NULL

@@ -17,6 +17,7 @@ static const struct {
     { "/completions",
       { CLB_ROUTE_TURN, M_POST, &clb_openai_completions, NULL } },
     { "/models", { CLB_ROUTE_MODELS, M_GET, NULL, NULL } },
+    { "/auth/status", { CLB_ROUTE_STATUS, M_GET, NULL, NULL } },
     { "/health", { CLB_ROUTE_HEALTH, M_GET, NULL, NULL } },
 };
 

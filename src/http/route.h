@@ -11,7 +11,8 @@ typedef enum clb_route_e {
     CLB_ROUTE_TURN,       /**< a model answers, in route->dialect */
     CLB_ROUTE_MODELS,
     CLB_ROUTE_MODEL,      /**< route->rest is the model's name */
-    CLB_ROUTE_HEALTH
+    CLB_ROUTE_HEALTH,
+    CLB_ROUTE_STATUS
 } clb_route_e;
 
 typedef struct clb_route_t {

@@ -14,10 +14,12 @@
 #include "stub.h"
 
 #include <apr_strings.h>
+#include <errno.h>
 #include <http_log.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 APLOG_USE_MODULE(clibridge);
 
@@ -79,6 +81,8 @@ void clb_canary_look(clb_keeper_t *keeper, clb_pool_t *pool)
     const char *program = clb_program(pool->backend, keeper->tmp);
     struct stat file;
 
+    pool->absent = access(pool->backend->program, X_OK) == 0 ? APR_SUCCESS
+                                                             : errno;
     if (stat(program, &file) != 0
         || (pool->edition > 0 && same_file(&file, &pool->file))) {
         return;

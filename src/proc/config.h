@@ -12,6 +12,7 @@ typedef struct clb_global_t {
     const char *user;             /**< CLIBridgeUser, NULL = not given */
     uid_t uid;                    /**< of user; valid if httpd runs as root */
     gid_t gid;
+    const char *runner;           /**< the name of who runs the CLIs */
     const char *state_dir;
     int slots;
     int queue;

@@ -212,6 +212,7 @@ static int grant(clb_keeper_t *keeper, clb_hold_t *hold,
     }
     count_talk(keeper, hold, process, hit);
     hold->process = process;
+    hold->home = process->home;
     process->hold = hold;
     process->turns++;
     /* a line that it began between two turns is the worker's to skip */
@@ -342,6 +343,9 @@ void clb_hold_read(clb_keeper_t *keeper, clb_hold_t *hold)
         close(fds[--nfds]);
     }
     if (rv == APR_SUCCESS && msg.kind == CLB_MSG_RELEASE) {
+        if (hold->home != NULL) {
+            clb_ask_told(hold->home, (clb_login_e)msg.u.release.login);
+        }
         if (hold->process != NULL) {
             release(keeper, hold->process, &msg.u.release);
         }

@@ -248,8 +248,13 @@ static void hear(clb_keeper_t *keeper, clb_process_t *process)
 {
     clb_state_e was = process->state;
     clb_step_t *step = NULL;
-    apr_status_t rv = clb_process_read(process, &step);
+    apr_status_t rv;
 
+    if (process->question != NULL) {
+        clb_ask_hear(keeper, process);
+        return;
+    }
+    rv = clb_process_read(process, &step);
     if (was == CLB_STARTING && process->state == was) {
         process->state = CLB_WARMING;
     }
@@ -439,10 +444,12 @@ static void turn_round(clb_keeper_t *keeper)
     expire(keeper);
     clb_hold_serve(keeper);
     clb_canary_tend(keeper);
+    clb_ask_tend(keeper);
     clb_warm_tend(keeper);
     clb_hold_serve(keeper);
     sweep(keeper);
     clb_warm_publish(keeper);
+    clb_standing_tend(keeper);
     if (!keeper->draining) {
         keeper->table->shared->heartbeat = apr_time_now();
     }

@@ -17,8 +17,8 @@
  * The keeper: the one process that starts, warms, hands out, settles and ends
  * CLIs. Single-threaded; one per configuration generation. What follows is
  * shared by its files: enter.c (how it comes to be), keeper.c (the loop),
- * warm.c (pools), canary.c (tests of programs) and hold.c (its side of the
- * leases).
+ * warm.c (pools), canary.c (tests of programs), ask.c (questions to them),
+ * standing.c (how they stand) and hold.c (its side of the leases).
  */
 
 /** A test of a program: canary.c. */
@@ -43,6 +43,16 @@ typedef struct clb_pool_t {
     struct stat file;            /**< the program's, as it was last seen */
     apr_uint32_t edition;        /**< how many different ones were seen */
     clb_test_t *canary;          /**< the test that runs, or NULL */
+    apr_uint32_t asked;          /**< the edition that was asked last */
+    apr_uint32_t answered;       /**< the one that answered last */
+    apr_time_t next_ask;         /**< when it is asked again */
+    apr_time_t asked_at;
+    int mute;                    /**< questions in a row without an answer */
+    clb_login_e login;           /**< by its own word, or that of a turn */
+    int refused;                 /**< a turn was, for want of a login */
+    apr_status_t absent;         /**< why its program cannot be started */
+    clb_standing_t standing;     /**< as last told */
+    int stands;                  /**< it was told */
     double demand;               /**< recent peak of turns at once */
     apr_time_t demand_at;
 } clb_pool_t;
@@ -58,6 +68,7 @@ struct clb_hold_t {
     clb_talk_t talk;             /**< what its process best holds already */
     clb_pool_t *pool;            /**< once admitted, until its process ends */
     clb_process_t *process;      /**< once granted */
+    clb_pool_t *home;            /**< of the process that was granted */
 };
 
 APR_RING_HEAD(clb_hold_ring_t, clb_hold_t);
@@ -147,6 +158,14 @@ apr_status_t clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
                             int background, const char *const *env,
                             clb_process_t **process);
 
+/** Start a process that is asked nothing yet; with @a env it is for a test,
+ *  with @a question for that.
+ *  @return APR_SUCCESS, or why it cannot be started */
+apr_status_t clb_warm_launch(clb_keeper_t *keeper, clb_pool_t *pool,
+                             int background, const char *const *env,
+                             const clb_question_t *question,
+                             clb_process_t **process);
+
 /** It is ready for its first turn; with a driver that asks (CLB_PROBE), it
  *  works. */
 void clb_warm_ready(clb_keeper_t *keeper, clb_process_t *process);
@@ -161,6 +180,9 @@ void clb_warm_worked(clb_keeper_t *keeper, clb_pool_t *pool);
 /** 1 if one more process may be started. If not, one that can be spared, not
  *  of the pool @a needy, is told to end. */
 int clb_warm_room(clb_keeper_t *keeper, const clb_pool_t *needy);
+
+/** 1 if there is no room for one more process. */
+int clb_warm_full(const clb_keeper_t *keeper);
 
 /** 1 if nothing is known that keeps @a pool from serving. */
 int clb_warm_healthy(const clb_pool_t *pool);
@@ -198,6 +220,33 @@ void clb_canary_hear(clb_keeper_t *keeper, clb_process_t *process,
  *  @param said why it is over, should it have sent nothing */
 void clb_canary_end(clb_keeper_t *keeper, clb_process_t *process,
                     const char *said);
+
+/* --- ask.c --- */
+
+/** The process that is asked, or NULL. */
+clb_process_t *clb_ask_running(const clb_keeper_t *keeper);
+
+/** Ask a program that is due for its models and its login. */
+void clb_ask_tend(clb_keeper_t *keeper);
+
+/** Something came on the stdout of @a process, which is asked. */
+void clb_ask_hear(clb_keeper_t *keeper, clb_process_t *process);
+
+/** Take what @a process answered, and end it.
+ *  @param why it says nothing more, should it have said nothing */
+void clb_ask_end(clb_keeper_t *keeper, clb_process_t *process,
+                 const char *why);
+
+/** 1 if @a pool was not asked yet and will be, or is being asked. */
+int clb_ask_first(const clb_pool_t *pool);
+
+/** A turn of @a pool showed that there is a login, or none. */
+void clb_ask_told(clb_pool_t *pool, clb_login_e login);
+
+/* --- standing.c --- */
+
+/** Tell how all logins stand, where that changed. */
+void clb_standing_tend(clb_keeper_t *keeper);
 
 /* --- hold.c --- */
 

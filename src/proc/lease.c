@@ -173,6 +173,7 @@ void clb_lease_release(clb_lease_t *lease, clb_fate_e fate, int midline,
     if (lease->fd >= 0) {
         msg.u.release.fate = fate;
         msg.u.release.midline = midline != 0;
+        msg.u.release.login = lease->login;
         if (talk != NULL) {
             msg.u.release.talk = *talk;
         }

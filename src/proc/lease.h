@@ -23,6 +23,7 @@ typedef struct clb_lease_t {
     int nfiles;
     apr_uint32_t process;        /**< its number, for logs */
     int parked;                  /**< it holds the conversation asked for */
+    clb_login_e login;           /**< as the turn shows it */
     /** a struct of the driver; pools align to 8 bytes */
     unsigned char state[CLB_STATE_MAX] __attribute__((aligned(8)));
 } clb_lease_t;

@@ -25,14 +25,16 @@
  * settles. */
 #define MAX_LINE (1024 * 1024)
 
+/* The longest answer to a question; 14 KB were measured. */
+#define MAX_ANSWER (4 * 1024 * 1024)
+
 /* From SIGTERM to SIGKILL. */
 #define GRACE apr_time_from_msec(100)
 
 /* From the end of stdout to SIGKILL. */
 #define HANG_UP apr_time_from_msec(200)
 
-/* What a CLI may know of the server's environment. */
-static const char *const passed[] = {
+const char *const clb_passed[] = {
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
     "no_proxy", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", NULL
 };
@@ -89,7 +91,7 @@ static void set_vars(apr_array_header_t *env, const apr_array_header_t *vars)
 }
 
 /* npm programs begin with "#!/usr/bin/env node", and node is often beside. */
-static const char *path_for(const char *program, apr_pool_t *pool)
+const char *clb_path_for(const char *program, apr_pool_t *pool)
 {
     return apr_pstrcat(pool, apr_pstrndup(pool, program,
                        (apr_size_t)(strrchr(program, '/') - program)),
@@ -124,13 +126,13 @@ static const char *const *environment(const clb_process_t *process,
         set(env, backend->driver->dir_variable, process->dir);
     }
     set(env, "HOME", home);
-    set(env, "PATH", path_for(backend->program, env->pool));
+    set(env, "PATH", clb_path_for(backend->program, env->pool));
     set(env, "TMPDIR", apr_pstrcat(env->pool, process->dir, "/tmp", NULL));
     set(env, "LC_ALL", "C.UTF-8");
     set(env, "TZ", "UTC");
-    for (i = 0; passed[i] != NULL; i++) {
-        if (apr_env_get(&value, passed[i], env->pool) == APR_SUCCESS) {
-            set(env, passed[i], value);
+    for (i = 0; clb_passed[i] != NULL; i++) {
+        if (apr_env_get(&value, clb_passed[i], env->pool) == APR_SUCCESS) {
+            set(env, clb_passed[i], value);
         }
     }
     APR_ARRAY_PUSH(env, const char *) = NULL;
@@ -186,7 +188,8 @@ static const char *const *arguments(const clb_process_t *process,
                                               sizeof(const char *));
 
     APR_ARRAY_PUSH(argv, const char *) = program;
-    backend->driver->args(&start, argv);
+    (process->question != NULL ? process->question->args
+                               : backend->driver->args)(&start, argv);
     apr_array_cat(argv, backend->args);
     APR_ARRAY_PUSH(argv, const char *) = NULL;
     return (const char *const *)argv->elts;
@@ -294,9 +297,10 @@ apr_status_t clb_process_start(clb_process_t **out,
                                const clb_backend_t *backend,
                                const char *program,
                                const clb_account_t *account, const char *home,
-                               const char *const *env, const char *dir,
-                               apr_uint32_t id, int background,
-                               apr_pool_t *parent)
+                               const char *const *env,
+                               const clb_question_t *question,
+                               const char *dir, apr_uint32_t id,
+                               int background, apr_pool_t *parent)
 {
     clb_process_t *process;
     clb_spawn_t what = { 0 };
@@ -308,6 +312,7 @@ apr_status_t clb_process_start(clb_process_t **out,
     process = apr_pcalloc(pool, sizeof(*process));
     process->pool = pool;
     process->backend = backend;
+    process->question = question;
     process->id = id;
     process->in = process->out = process->err = -1;
     process->dir = apr_pstrdup(pool, dir);
@@ -337,6 +342,11 @@ apr_status_t clb_process_start(clb_process_t **out,
     clb_buf_init(&process->unsent, pool, 256);
     *out = process;
     return APR_SUCCESS;
+}
+
+int clb_process_serves(const clb_process_t *process)
+{
+    return !process->canary && process->question == NULL;
 }
 
 void clb_process_enter(clb_process_t *process, clb_state_e state,
@@ -448,6 +458,23 @@ clb_step_t *clb_process_step(clb_process_t *process, const clb_input_t *in)
     return step;
 }
 
+/* @return 1 if the answer to its question is complete */
+static int take_answer(clb_process_t *process, const char *data,
+                       apr_size_t len)
+{
+    clb_json_t *line;
+    const char *why;
+
+    apr_pool_clear(process->step_pool);
+    if (clb_json_parse(&line, data, len, CLB_JSON_LENIENT, &why,
+                       process->step_pool) == APR_SUCCESS) {
+        process->question->hear(&process->report, line, process->pool);
+    }
+    process->said += len;
+    process->report.complete |= process->said > MAX_ANSWER;
+    return process->report.complete;
+}
+
 /* Run the driver on the lines that are complete, up to one that matters. */
 static int take_lines(clb_process_t *process, clb_step_t **step)
 {
@@ -458,6 +485,12 @@ static int take_lines(clb_process_t *process, clb_step_t **step)
            == APR_SUCCESS) {
         if (process->skip_line) {
             process->skip_line = 0;
+            continue;
+        }
+        if (process->question != NULL) {
+            if (take_answer(process, in.data, in.len)) {
+                return 1;
+            }
             continue;
         }
         *step = clb_process_step(process, &in);

@@ -57,6 +57,9 @@ struct clb_process_t {
     apr_uint32_t turns;
     apr_uint32_t edition;          /**< of the program's file it runs */
     int canary;                    /**< it is tested, and serves nobody */
+    const clb_question_t *question; /**< all it is to answer; or NULL */
+    clb_report_t report;           /**< what it answered so far */
+    apr_size_t said;               /**< bytes of its answer */
     clb_chat_t *chat;              /**< what it is asked in its test */
     clb_talk_t talk;               /**< what it holds: SETTLING, PARKED */
     int exited;
@@ -73,6 +76,13 @@ APR_RING_HEAD(clb_process_ring_t, clb_process_t);
  *  @return NULL, or the first file that cannot be read */
 const char *clb_vars_load(const apr_array_header_t *vars, apr_pool_t *pool);
 
+/** The names of the variables that a CLI gets from the server's environment,
+ *  NULL-terminated. */
+extern const char *const clb_passed[];
+
+/** PATH of a CLI. */
+const char *clb_path_for(const char *program, apr_pool_t *pool);
+
 /** The file to run for @a backend: its program, or the binary that this only
  *  starts; a wrapper would stay between us and it. In @a pool. */
 const char *clb_program(const clb_backend_t *backend, apr_pool_t *pool);
@@ -83,6 +93,7 @@ const char *clb_program(const clb_backend_t *backend, apr_pool_t *pool);
  * @param program the file to run: clb_program()
  * @param home HOME of the CLI
  * @param env NAME=value that win over all others, NULL-terminated, or NULL
+ * @param question all that it is started for, or NULL
  * @param process in a pool of its own below @a pool; clb_process_destroy()
  * @return APR_SUCCESS, or why it cannot be started; CLB_SCRATCH and an errno
  *         if it is the directory that cannot be made
@@ -91,9 +102,13 @@ apr_status_t clb_process_start(clb_process_t **process,
                                const clb_backend_t *backend,
                                const char *program,
                                const clb_account_t *account, const char *home,
-                               const char *const *env, const char *dir,
-                               apr_uint32_t id, int background,
-                               apr_pool_t *pool);
+                               const char *const *env,
+                               const clb_question_t *question,
+                               const char *dir, apr_uint32_t id,
+                               int background, apr_pool_t *pool);
+
+/** 1 if it is there for clients, and neither for a test nor a question. */
+int clb_process_serves(const clb_process_t *process);
 
 /** Enter @a state; it must be left within @a limit (0 = any time). */
 void clb_process_enter(clb_process_t *process, clb_state_e state,
@@ -124,7 +139,8 @@ apr_status_t clb_process_write(clb_process_t *process);
 
 /**
  * Read stdout and run the driver on each line until it says something that
- * matters (ready or a fate), or there is no more.
+ * matters (ready or a fate; of a question, the end of its answer), or there is
+ * no more.
  * @param step the last step, NULL when no line was complete
  * @return APR_SUCCESS, APR_EOF at the end of stdout, or a failure
  */

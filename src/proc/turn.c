@@ -90,6 +90,18 @@ static void pass(run_t *run, const clb_event_t *event)
     }
 }
 
+/* What the end of a turn says of the CLI's login. */
+static void note_login(run_t *run, const clb_event_t *event)
+{
+    if (event->kind == CLB_EV_STOP) {
+        run->lease->login = CLB_LOGIN_IN;
+    }
+    else if (event->kind == CLB_EV_ERROR
+             && event->u.error.kind == CLB_LOGIN_REQUIRED) {
+        run->lease->login = CLB_LOGIN_OUT;
+    }
+}
+
 static void fail(run_t *run, clb_error_e kind, const char *message)
 {
     clb_event_t event = { .kind = CLB_EV_ERROR };
@@ -177,6 +189,9 @@ static void step(run_t *run, clb_input_t *in)
     write_files(run, out);
     clb_buf_add(&run->unsent, out->lines.data, out->lines.len);
     run->close_stdin = run->close_stdin || out->close_stdin;
+    for (i = 0; i < out->events->nelts; i++) {
+        note_login(run, &APR_ARRAY_IDX(out->events, i, clb_event_t));
+    }
     if (out->fate == CLB_FATE_KILL) {
         /* before the client hears of it: it may be slow to listen */
         write_some(run);

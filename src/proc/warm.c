@@ -6,6 +6,7 @@
  */
 #include "keeper.h"
 
+#include "mend.h"
 #include "spawn.h"
 
 #include <apr_strings.h>
@@ -47,7 +48,8 @@ static int count(const clb_keeper_t *keeper, const clb_pool_t *pool,
     int n = 0;
 
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
-        n += (pool == NULL || (p->home == pool && !p->canary))
+        n += (pool == NULL ? p->question == NULL
+                           : p->home == pool && clb_process_serves(p))
              && p->state >= from && p->state <= to;
     }
     return n;
@@ -74,11 +76,10 @@ static int at_hand(const clb_keeper_t *keeper, const clb_pool_t *pool)
 static const char *home_of(clb_keeper_t *keeper, const clb_backend_t *backend,
                            const clb_account_t *account)
 {
-    const char *home = account->home != NULL ? account->home : backend->home;
+    const char *home = clb_home(keeper->global, backend, account,
+                                keeper->pool);
 
-    if (home == NULL) {
-        home = apr_pstrcat(keeper->pool, keeper->global->state_dir, "/home/",
-                           backend->name, "-", account->name, NULL);
+    if (account->home == NULL && backend->home == NULL) {
         apr_dir_make_recursive(home, APR_FPROT_UREAD | APR_FPROT_UWRITE
                                | APR_FPROT_UEXECUTE, keeper->pool);
     }
@@ -281,6 +282,10 @@ void clb_warm_failed(clb_keeper_t *keeper, clb_process_t *process,
         clb_canary_end(keeper, process, why);
         return;
     }
+    if (process->question != NULL) {
+        clb_ask_end(keeper, process, why);
+        return;
+    }
     process->failed = 1;
     clb_process_end(process, 0);
     if (!worked) {
@@ -359,14 +364,13 @@ static void spawn_failed(clb_keeper_t *keeper, clb_pool_t *pool,
             ? rv - CLB_SCRATCH : rv, why, sizeof(why))));
 }
 
-apr_status_t clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
-                            int background, const char *const *env,
-                            clb_process_t **started)
+apr_status_t clb_warm_launch(clb_keeper_t *keeper, clb_pool_t *pool,
+                             int background, const char *const *env,
+                             const clb_question_t *question,
+                             clb_process_t **started)
 {
-    clb_input_t in = { .kind = CLB_IN_WARM, .backend = pool->backend };
     apr_uint32_t id = ++keeper->next_id;
     clb_process_t *process;
-    clb_step_t *step;
     apr_status_t rv;
 
     clb_keeper_run_dir(keeper);
@@ -374,26 +378,40 @@ apr_status_t clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
      * others may look into */
     clb_oom_set(keeper->oom, CLB_OOM_SCORE);
     rv = clb_process_start(&process, pool->backend, pool->program,
-                           pool->account, pool->home, env, apr_psprintf(
-                           keeper->tmp, "%s/%u", keeper->run_dir, id), id,
+                           pool->account, pool->home, env, question,
+                           apr_psprintf(keeper->tmp, "%s/%u",
+                                        keeper->run_dir, id), id,
                            background, keeper->pool);
     clb_oom_set(keeper->oom, keeper->oom_score);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    process->home = pool;
+    process->edition = pool->edition;
+    process->canary = env != NULL;
+    APR_RING_INSERT_TAIL(&keeper->processes, process, clb_process_t, link);
+    clb_process_enter(process, CLB_STARTING, START_LIMIT);
+    *started = process;
+    return APR_SUCCESS;
+}
+
+apr_status_t clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
+                            int background, const char *const *env,
+                            clb_process_t **started)
+{
+    clb_input_t in = { .kind = CLB_IN_WARM, .backend = pool->backend };
+    apr_status_t rv = clb_warm_launch(keeper, pool, background, env, NULL,
+                                      started);
+
     if (rv != APR_SUCCESS) {
         spawn_failed(keeper, pool, rv);
         return rv;
     }
     pool->starved = 0;
-    process->home = pool;
-    process->edition = pool->edition;
-    process->canary = env != NULL;
-    APR_RING_INSERT_TAIL(&keeper->processes, process, clb_process_t, link);
     keeper->table->shared->backends[pool->backend->id].starts += env == NULL;
-    clb_process_enter(process, CLB_STARTING, START_LIMIT);
-    step = clb_process_step(process, &in);
-    if (step->ready) {
-        clb_warm_ready(keeper, process);
+    if (clb_process_step(*started, &in)->ready) {
+        clb_warm_ready(keeper, *started);
     }
-    *started = process;
     return APR_SUCCESS;
 }
 
@@ -432,14 +450,18 @@ clb_process_t *clb_warm_spared(clb_keeper_t *keeper, const clb_pool_t *pool)
     return best;
 }
 
-/* End what can be spared most: first the conversation that is the least likely
- * to go on, then a process of a pool other than @a needy.
+/* End what can be spared most: first one that serves nobody, then the
+ * conversation that is the least likely to go on, then a process of a pool
+ * other than @a needy.
  * @return its memory, 0 if there is none */
 static apr_off_t spare(clb_keeper_t *keeper, const clb_pool_t *needy)
 {
-    clb_process_t *p = oldest(keeper, CLB_PARKED, NULL, NULL);
+    clb_process_t *p = clb_ask_running(keeper);
     apr_off_t size;
 
+    if (p == NULL || p->state == CLB_DYING) {
+        p = oldest(keeper, CLB_PARKED, NULL, NULL);
+    }
     if (p == NULL && (p = oldest(keeper, CLB_IDLE, NULL, needy)) == NULL) {
         return 0;
     }
@@ -453,7 +475,10 @@ static apr_off_t spare(clb_keeper_t *keeper, const clb_pool_t *needy)
 /* Make room for a process that is needed now by ending one that is not. */
 static void make_room(clb_keeper_t *keeper, const clb_pool_t *needy)
 {
-    if (count(keeper, NULL, CLB_DYING, CLB_DYING) == 0) {
+    const clb_process_t *asked = clb_ask_running(keeper);
+
+    if (count(keeper, NULL, CLB_DYING, CLB_DYING) == 0
+        && (asked == NULL || asked->state != CLB_DYING)) {
         spare(keeper, needy);
     }
 }
@@ -500,16 +525,17 @@ void clb_warm_park(clb_keeper_t *keeper, clb_process_t *process)
     clb_process_enter(process, CLB_PARKED, backend->park_time);
 }
 
-static int full(const clb_keeper_t *keeper)
+int clb_warm_full(const clb_keeper_t *keeper)
 {
-    int all = count(keeper, NULL, CLB_STARTING, CLB_DYING);
+    int all = count(keeper, NULL, CLB_STARTING, CLB_DYING)
+            + (clb_ask_running(keeper) != NULL);
 
     return all >= keeper->global->processes || (keeper->tight && all > 0);
 }
 
 int clb_warm_room(clb_keeper_t *keeper, const clb_pool_t *needy)
 {
-    if (!full(keeper)) {
+    if (!clb_warm_full(keeper)) {
         return 1;
     }
     make_room(keeper, needy);
@@ -557,7 +583,7 @@ static void start_ahead(clb_keeper_t *keeper, clb_pool_t *pool)
     if (at_hand(keeper, pool) < target(keeper, pool)
         && starting < (busy > 0 ? 1 : STARTS_MAX)
         && pool->next_start <= apr_time_now()
-        && pool->calm <= apr_time_now() && !full(keeper)
+        && pool->calm <= apr_time_now() && !clb_warm_full(keeper)
         && !keeper->tight) {
         clb_warm_start(keeper, pool, 1, NULL, &process);
         keeper->filling = 1;
@@ -648,7 +674,7 @@ void clb_warm_publish(clb_keeper_t *keeper)
         const clb_process_t *p;
 
         APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
-            if (p->backend == backend && !p->canary) {
+            if (p->backend == backend && clb_process_serves(p)) {
                 census.starting += p->state <= CLB_WARMING;
                 census.idle += p->state == CLB_IDLE;
                 census.leased += p->state == CLB_LEASED;

@@ -16,7 +16,7 @@
  */
 
 #define CLB_WIRE_MAGIC 0x434c4257u
-#define CLB_WIRE_VERSION 2u
+#define CLB_WIRE_VERSION 3u
 
 /** stdin, stdout and the scratch files. */
 #define CLB_WIRE_FDS (2 + CLB_FILES_MAX)
@@ -66,6 +66,7 @@ typedef struct clb_msg_exited_t {
 typedef struct clb_msg_release_t {
     apr_uint32_t fate;         /**< clb_fate_e */
     apr_uint32_t midline;      /**< half a line was read */
+    apr_uint32_t login;        /**< clb_login_e, as the turn showed it */
     clb_talk_t talk;           /**< PARK, CLEAN: what it holds now */
     unsigned char state[CLB_STATE_MAX];
 } clb_msg_release_t;

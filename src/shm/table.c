@@ -109,6 +109,10 @@ apr_status_t clb_table_backend(clb_table_t *table, const char *name,
         if (strcmp(backend->name, name) != 0) {
             memset(backend, 0, sizeof(*backend));
         }
+        if (strncmp(backend->driver, driver, sizeof(backend->driver) - 1)
+            != 0) {
+            memset(backend->models, 0, sizeof(backend->models));
+        }
         backend->limit = limit;
         backend->generation = (apr_int32_t)generation;
         apr_cpystrn(backend->driver, driver, sizeof(backend->driver));
@@ -116,6 +120,67 @@ apr_status_t clb_table_backend(clb_table_t *table, const char *name,
     }
     unlock(table);
     return *id >= 0 ? APR_SUCCESS : APR_ENOSPC;
+}
+
+void clb_table_report(clb_table_t *table, int backend,
+                      const apr_array_header_t *names)
+{
+    clb_table_backend_t *b = &table->shared->backends[backend];
+    int i;
+
+    lock(table);
+    memset(b->models, 0, sizeof(b->models));
+    for (i = 0; i < names->nelts && i < CLB_REPORTED_MAX; i++) {
+        apr_cpystrn(b->models[i], APR_ARRAY_IDX(names, i, const char *),
+                    CLB_NAME_MAX);
+    }
+    unlock(table);
+}
+
+apr_array_header_t *clb_table_reported(clb_table_t *table, int backend,
+                                       apr_pool_t *pool)
+{
+    const clb_table_backend_t *b = &table->shared->backends[backend];
+    apr_array_header_t *names = apr_array_make(pool, CLB_REPORTED_MAX,
+                                               sizeof(const char *));
+    int i;
+
+    lock(table);
+    for (i = 0; i < CLB_REPORTED_MAX && b->models[i][0] != '\0'; i++) {
+        APR_ARRAY_PUSH(names, const char *) = apr_pstrndup(pool,
+            b->models[i], CLB_NAME_MAX - 1);
+    }
+    unlock(table);
+    return names;
+}
+
+void clb_table_stand(clb_table_t *table, int backend, int account,
+                     const clb_standing_t *standing)
+{
+    lock(table);
+    table->shared->backends[backend].accounts[account] = *standing;
+    unlock(table);
+}
+
+clb_standing_t clb_table_standing(clb_table_t *table, int backend,
+                                  int account)
+{
+    clb_standing_t standing;
+
+    lock(table);
+    standing = table->shared->backends[backend].accounts[account];
+    unlock(table);
+    standing.why[sizeof(standing.why) - 1] = '\0';
+    return standing;
+}
+
+const char *clb_standing_name(apr_uint32_t state)
+{
+    static const char *const names[] = {
+        "testing", "ok", "login", "failing", "untrusted", "missing", "off"
+    };
+
+    return state < sizeof(names) / sizeof(*names) ? names[state] : names[0];
 }
 
 static clb_row_t *free_row(clb_shared_t *shared)

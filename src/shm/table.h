@@ -4,6 +4,7 @@
 
 #include <apr_global_mutex.h>
 #include <apr_pools.h>
+#include <apr_tables.h>
 #include <apr_time.h>
 
 /**
@@ -15,12 +16,15 @@
  */
 
 #define CLB_TABLE_MAGIC 0x434c4254u
-#define CLB_TABLE_VERSION 3u
+#define CLB_TABLE_VERSION 4u
 #define CLB_TABLE_ROWS 1024
 /** Backends of one generation; a reload may rename all of them. */
 #define CLB_BACKENDS_MAX 32
 #define CLB_TABLE_BACKENDS (2 * CLB_BACKENDS_MAX)
 #define CLB_NAME_MAX 64
+/** Models that a CLI is known to have, by its own word. */
+#define CLB_REPORTED_MAX 32
+#define CLB_ACCOUNTS_MAX 16
 
 typedef enum clb_row_e {
     CLB_ROW_FREE,
@@ -49,6 +53,32 @@ typedef enum clb_trust_e {
     CLB_TRUST_FAILED
 } clb_trust_e;
 
+/** How a login of a backend stands; without one that is OK, a backend stands as
+ *  the first of these. */
+typedef enum clb_standing_e {
+    CLB_STANDING_TESTING,    /**< nothing is known yet */
+    CLB_STANDING_OK,
+    CLB_STANDING_LOGIN,      /**< not logged in */
+    CLB_STANDING_FAILING,    /**< its starts fail */
+    CLB_STANDING_UNTRUSTED,  /**< its program failed its test */
+    CLB_STANDING_MISSING,    /**< its program cannot be started */
+    CLB_STANDING_OFF         /**< its backend has no slots */
+} clb_standing_e;
+
+/** What would mend it: see proc/mend.h. */
+typedef enum clb_mend_e {
+    CLB_MEND_NONE,
+    CLB_MEND_LOGIN,
+    CLB_MEND_INSTALL,        /**< the program */
+    CLB_MEND_KNOWN           /**< a version of it that is known */
+} clb_mend_e;
+
+typedef struct clb_standing_t {
+    apr_uint32_t state;      /**< clb_standing_e */
+    apr_uint32_t mend;       /**< clb_mend_e */
+    char why[248];
+} clb_standing_t;
+
 /** Processes by state, as the keeper last counted them. */
 typedef struct clb_census_t {
     apr_int32_t starting;
@@ -73,6 +103,8 @@ typedef struct clb_table_backend_t {
     apr_uint32_t misses;     /**< turns with history that did not */
     apr_uint32_t tools;      /**< uses of the CLI's own tools; workers count
                                   them, atomically */
+    char models[CLB_REPORTED_MAX][CLB_NAME_MAX]; /**< an empty one ends them */
+    clb_standing_t accounts[CLB_ACCOUNTS_MAX];   /**< as configured */
 } clb_table_backend_t;
 
 typedef struct clb_shared_t {
@@ -130,6 +162,27 @@ apr_status_t clb_table_configure(clb_table_t *table, int slots, int queue,
 apr_status_t clb_table_backend(clb_table_t *table, const char *name,
                                const char *driver, int limit,
                                apr_uint32_t generation, int *id);
+
+/** Set the models that the CLI of @a backend says it has, as far as there is
+ *  room. Takes the mutex. @param names of const char * */
+void clb_table_report(clb_table_t *table, int backend,
+                      const apr_array_header_t *names);
+
+/** Those models, of const char *, in @a pool. Takes the mutex. */
+apr_array_header_t *clb_table_reported(clb_table_t *table, int backend,
+                                       apr_pool_t *pool);
+
+/** Say how @a account, by its place in the configuration, stands. Takes the
+ *  mutex. */
+void clb_table_stand(clb_table_t *table, int backend, int account,
+                     const clb_standing_t *standing);
+
+/** How it stands. Takes the mutex. */
+clb_standing_t clb_table_standing(clb_table_t *table, int backend,
+                                  int account);
+
+/** The name of a state, also of one out of range. */
+const char *clb_standing_name(apr_uint32_t state);
 
 /**
  * Join the queue for @a backend. Takes the mutex.

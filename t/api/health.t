@@ -53,7 +53,7 @@ is_deeply($r->{json}{backends}[0], {
     name => 'one', driver => 'command', status => 'ok',
     slots => { max => 2, running => 0 }, starts => 0, failures => 0,
     map { $_ => 0 } qw(waiting starting idle leased settling parked dying hits
-                       misses),
+                       misses tools),
 }, 'a backend');
 
 sees_little($s->get('/health', headers => \%remote), 'remote');

@@ -3,7 +3,9 @@
 use strict;
 use warnings;
 
+use File::Temp ();
 use FindBin;
+use JSON::PP ();
 use Test::More;
 
 use lib "$FindBin::Bin/../lib";
@@ -91,5 +93,81 @@ is($s->chat('[[say:x]]', model => 'pattern-7')->{text}, 'x', 'a pattern');
 $r = $s->post('/v1/models', {});
 is_deeply([$r->{status}, $r->{headers}{allow}], [405, 'GET, HEAD, OPTIONS'],
           'POST');
+$s->stop;
+
+# --- what a CLI says it has -----------------------------------------------
+
+my $says = File::Temp->new;
+chmod 0644, $says;
+
+# Takes the place of the file at once.
+sub says {
+    my ($text) = @_;
+    open my $file, '>', "$says.new" or die "$says.new: $!\n";
+    print $file $text;
+    close $file or die "$says.new: $!\n";
+    rename "$says.new", "$says" or die "$says: $!\n";
+}
+
+sub models_of {
+    return join ' ', map { "$_->{id}:$_->{owned_by}" }
+           grep { $_->{owned_by} ne 'echo' }
+           @{ $s->get('/v1/models', @_)->{json}{data} };
+}
+
+sub models_are {
+    my ($want, $name, @how) = @_;
+    my $got;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    ok($s->poll(sub { ($got = models_of(@how)) eq $want }), $name)
+        or diag "got $got\n", $s->tail;
+}
+
+my @said = map { { value => $_ } }
+    'vendor-new', 'listed', 'nobodys', 'first', 'vendor-new', 'vendor-*',
+    'vendor two words', "vendor-\e[31m", 'vendor-' . 'x' x 57, 'vendor-/1';
+says(JSON::PP->new->encode({
+    models => [@said, {}, 7, { value => 'default',
+                               resolvedModel => 'vendor-real' }] }));
+$s = CLB::Server->start(config => <<"EOT");
+<CLIBridgeBackend a>
+    CLIBridgeDriver command
+    CLIBridgeProgram \@BIN\@/fake-oneshot
+    CLIBridgeModels first
+    \@MARK\@
+</CLIBridgeBackend>
+<CLIBridgeBackend told>
+    CLIBridgeDriver claude
+    CLIBridgeProgram \@BIN\@/fake-claude
+    CLIBridgeEnv FAKE_CLAUDE_SAYS $says
+    CLIBridgeModels vendor-* listed
+    CLIBridgeUntested warn
+    CLIBridgeWarm none
+    \@MARK\@
+</CLIBridgeBackend>
+<VirtualHost *>
+    ServerName localhost
+</VirtualHost>
+<VirtualHost *>
+    ServerName all.test
+    CLIBridgeDefaultBackend told
+</VirtualHost>
+EOT
+my @there = qw(first:a listed:told vendor-new:told);
+models_are("@there vendor-/1:told vendor-real:told",
+           'what it says it has, as far as the backend serves it');
+models_are("@there nobodys:told vendor-/1:told vendor-real:told",
+           'and where it serves all else, too',
+           headers => { Host => 'all.test' });
+is($s->get('/v1/models/vendor-new')->{json}{owned_by}, 'told',
+   'one of them by its name');
+
+says('{"models":[{"value":"vendor-newer"}]}');
+$s->graceful;
+models_are('first:a listed:told vendor-newer:told',
+           'it is asked again after a reload');
+says('{"later":[]}');
+$s->graceful;
+models_are('first:a listed:told', 'an answer of nothing is one');
 $s->stop;
 done_testing;

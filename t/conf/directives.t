@@ -75,6 +75,7 @@ my %good = (
     CLIBridge             => ['On', 'off'],
     CLIBridgeAlias        => ['gpt-4o echo', '"with blank" echo'],
     CLIBridgeDefaultModel => ['echo'],
+    CLIBridgeDefaultBackend => ['echo'],
     CLIBridgeTimeout      => ['first=1', 'first=60 idle=90 turn=600 write=30',
                               'turn=864000'],
     CLIBridgeKeepAlive    => [1, 864000],
@@ -114,6 +115,10 @@ my %bad = (
     CLIBridgeDefaultModel => {
         'claude-*' => "write one model's name without * or ?",
         'nobody'   => "no backend serves 'nobody'; see CLIBridgeModels",
+    },
+    CLIBridgeDefaultBackend => {
+        'nobody' => "there is no backend 'nobody' that has slots",
+        'e*'     => "there is no backend 'e*' that has slots",
     },
     CLIBridgeTimeout => {
         'first=0'      => "$seconds '0'",
@@ -224,9 +229,10 @@ for ([$mine, \%good, \%bad], [\&backend, \%good_there, \%bad_there]) {
 bad($_, qr/^\Q$_\E (?:takes|requires) \w+/m)
     for qw(CLIBridgeUser CLIBridgeStateDir CLIBridgeSlots CLIBridgeQueue
            CLIBridgeProcesses CLIBridgeMemory CLIBridgeKeyFile CLIBridgeAlias
-           CLIBridgeDefaultModel CLIBridgeTimeout CLIBridgeKeepAlive
-           CLIBridgeMaxBody CLIBridgeMaxAnswer CLIBridgeAnonymous
-           CLIBridgeUnsupported CLIBridgeReasoning CLIBridgeOrigin);
+           CLIBridgeDefaultModel CLIBridgeDefaultBackend CLIBridgeTimeout
+           CLIBridgeKeepAlive CLIBridgeMaxBody CLIBridgeMaxAnswer
+           CLIBridgeAnonymous CLIBridgeUnsupported CLIBridgeReasoning
+           CLIBridgeOrigin);
 bad(backend($_), qr/^\Q$_\E (?:takes|requires) \w+/m, name => "$_ alone")
     for qw(CLIBridgeDriver CLIBridgeProgram CLIBridgeArg CLIBridgeEnv
            CLIBridgeEnvFile CLIBridgeModels CLIBridgeHome CLIBridgeReuse
@@ -243,7 +249,7 @@ my %value = (
 my @global = qw(CLIBridgeUser CLIBridgeStateDir CLIBridgeSlots CLIBridgeQueue
                 CLIBridgeProcesses CLIBridgeMemory);
 my @host   = qw(CLIBridge CLIBridgeKeyFile CLIBridgeAlias
-                CLIBridgeDefaultModel);
+                CLIBridgeDefaultModel CLIBridgeDefaultBackend);
 my @dir    = qw(CLIBridgeTimeout CLIBridgeKeepAlive CLIBridgeMaxBody
                 CLIBridgeMaxAnswer CLIBridgeAnonymous CLIBridgeUnsupported
                 CLIBridgeReasoning CLIBridgeOrigin);
@@ -303,6 +309,11 @@ bad(backend("<CLIBridgeAccount a>\n</CLIBridgeAccount>\n" x 2),
     "<CLIBridgeAccount>: there is an account 'a' already");
 good(backend("<CLIBridgeAccount a>\n</CLIBridgeAccount>\n"
              . "<CLIBridgeAccount b>\n</CLIBridgeAccount>"));
+my @accounts = map { "<CLIBridgeAccount a$_>\n</CLIBridgeAccount>\n" } 1 .. 17;
+good(backend(join '', @accounts[1 .. 16]), name => '16 accounts');
+bad(backend(join '', @accounts),
+    '<CLIBridgeAccount>: there can be 16 accounts at most',
+    name => '17 accounts');
 bad("<CLIBridgeAccount a>\n</CLIBridgeAccount>\n",
     '<CLIBridgeAccount>: belongs into a <CLIBridgeBackend> section');
 bad(location(backend('')),
@@ -360,6 +371,14 @@ bad("CLIBridgeDefaultModel other\n" . backend('CLIBridgeModels one-*'),
     "CLIBridgeDefaultModel: no backend serves 'other'; see CLIBridgeModels");
 good("CLIBridgeDefaultModel one-2\n" . backend('CLIBridgeModels one-*'));
 good("CLIBridgeDefaultModel best\nCLIBridgeAlias best echo");
+good("CLIBridgeDefaultModel other\nCLIBridgeAlias best another\n"
+     . "CLIBridgeDefaultBackend one\n" . backend('CLIBridgeModels one-*'),
+     name => 'the default backend serves what nobody lists');
+bad("CLIBridgeDefaultBackend one\n" . backend('CLIBridgeSlots 0'),
+    "CLIBridgeDefaultBackend: there is no backend 'one' that has slots",
+    name => 'the default backend is switched off');
+bad(host('CLIBridgeDefaultBackend other'),
+    "CLIBridgeDefaultBackend: there is no backend 'other' that has slots");
 bad("CLIBridgeDefaultModel m\n"
     . backend("CLIBridgeModels m\nCLIBridgeSlots 0"),
     "CLIBridgeDefaultModel: no backend serves 'm'; see CLIBridgeModels",

@@ -78,6 +78,7 @@ CLIBridgeOrigin https://main.example https://also.example
 </VirtualHost>
 <VirtualHost 127.0.0.1:\@PORT\@>
     ServerName own
+    CLIBridgeDefaultBackend echo
     $own_keys
     CLIBridgeAlias again lines
     CLIBridgeAlias mine echo
@@ -86,6 +87,7 @@ CLIBridgeOrigin https://main.example https://also.example
 </VirtualHost>
 <VirtualHost 127.0.0.1:\@PORT\@>
     ServerName open
+    CLIBridgeDefaultBackend lines
     CLIBridgeKeyFile /dev/null
     <Location /closed>
         CLIBridgeAnonymous loopback
@@ -131,6 +133,14 @@ subtest 'the default model' => sub {
        '[[say:x]]', 'inherited: echo');
     is($s->chat('[[say:x]]', model => undef, at('own'))->{text}, 'x',
        'its own: lines');
+};
+
+subtest 'the default backend' => sub {
+    is(owner('base', 'unlisted'), 'nobody', 'none');
+    is(owner('own', 'unlisted'), 'echo', 'of one host');
+    is(owner('open', 'unlisted'), 'lines', 'of another');
+    is($s->chat('[[say:x]]', model => 'unlisted', at('open'))->{text}, 'x',
+       'which serves');
 };
 
 subtest 'a key file replaces, it does not add' => sub {

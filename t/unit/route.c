@@ -82,6 +82,51 @@ static void serves(void)
        "names");
 }
 
+static void named(void)
+{
+    apr_array_header_t *list = apr_array_make(pool, 2,
+                                              sizeof(clb_backend_t *));
+    clb_backend_t *one = add(list, "one", 4, ""), *off = add(list, "off", 0,
+                                                             "");
+
+    ok(clb_backend_named(list, "one") == one, "a backend by its name");
+    ok(clb_backend_named(list, "off") == NULL, "not one without slots");
+    off->slots = -1;
+    ok(clb_backend_named(list, "off") == off, "until it has some");
+    ok(clb_backend_named(list, "On") == NULL
+       && clb_backend_named(list, NULL) == NULL, "no other");
+}
+
+/* The backends of all drivers, with the models that these know. */
+static void defaults(void)
+{
+    apr_array_header_t *list = apr_array_make(pool, 4,
+                                              sizeof(clb_backend_t *));
+    static const char *const known[][2] = {
+        { "claude-sonnet-5", "claude" }, { "haiku", "claude" },
+        { "sonnet", "claude" }, { "opus", "claude" },
+        { "gpt-6.1-sol", "codex" }, { "codex-mini-latest", "codex" },
+        { "o1", "codex" }, { "o1-mini", "codex" }, { "o3", "codex" },
+        { "o3-pro", "codex" }, { "o4-mini", "codex" },
+        { "gemini-3-pro", "none" }, { "sonnets", "none" },
+    };
+    static const char *const names[] = { "claude", "codex" };
+    apr_size_t i;
+
+    for (i = 0; i < 2; i++) {
+        const clb_driver_t *driver = clb_driver_find(names[i]);
+        clb_backend_t *backend = add(list, driver->name, 4, "");
+        const char *const *model;
+
+        for (model = driver->models; *model != NULL; model++) {
+            APR_ARRAY_PUSH(backend->models, const char *) = *model;
+        }
+    }
+    for (i = 0; i < sizeof(known) / sizeof(*known); i++) {
+        is_str(route(list, known[i][0]), known[i][1], "%s", known[i][0]);
+    }
+}
+
 static void drivers(void)
 {
     char *names = apr_pstrdup(pool, clb_driver_names(pool)), *name, *last;
@@ -113,6 +158,8 @@ int main(void)
     apr_pool_create(&pool, NULL);
     routes();
     serves();
+    named();
+    defaults();
     drivers();
     return tap_done();
 }

@@ -105,14 +105,16 @@ static clb_backend_t *backend_new(apr_array_header_t *list, const char *name,
     return backend;
 }
 
-/* "backend model effort budget" that a name stands for. */
-static const char *find(apr_array_header_t *list, apr_hash_t *aliases,
-                        const char *name)
+/* "backend model effort budget" that a name stands for, where @a otherwise
+ * serves what nobody lists. */
+static const char *find_or(apr_array_header_t *list, apr_hash_t *aliases,
+                           const clb_backend_t *otherwise, const char *name)
 {
     clb_model_t model;
     const char *effort;
 
-    if (clb_model_find(&model, list, aliases, name, pool) != APR_SUCCESS) {
+    if (clb_model_find(&model, list, aliases, otherwise, name, pool)
+        != APR_SUCCESS) {
         return apr_pstrcat(pool, "none ", model.name, NULL);
     }
     effort = model.suffixed ? clb_effort_name(model.suffix.effort) : NULL;
@@ -120,6 +122,12 @@ static const char *find(apr_array_header_t *list, apr_hash_t *aliases,
                         model.backend->name, model.name,
                         effort == NULL ? "-" : effort, model.suffixed
                         ? model.suffix.budget : -2);
+}
+
+static const char *find(apr_array_header_t *list, apr_hash_t *aliases,
+                        const char *name)
+{
+    return find_or(list, aliases, NULL, name);
 }
 
 static void finding(void)
@@ -160,6 +168,29 @@ static void finding(void)
            "a pattern is no model's name");
 }
 
+static void falling_back(void)
+{
+    apr_array_header_t *list = apr_array_make(pool, 2, sizeof(void *));
+    apr_hash_t *aliases = apr_hash_make(pool);
+    const clb_backend_t *rest;
+
+    backend_new(list, "wide", "claude-*", "*-thinking");
+    rest = backend_new(list, "rest", "own", "own-*");
+    apr_hash_set(aliases, "far", APR_HASH_KEY_STRING, "vendor/model");
+    is_str(find_or(list, aliases, rest, "vendor/model"),
+           "rest vendor/model - -2", "what nobody lists, by its own name");
+    is_str(find_or(list, aliases, rest, "far"), "rest vendor/model - -2",
+           "also behind an alias");
+    is_str(find_or(list, aliases, rest, "vendor/model(low)"),
+           "rest vendor/model low -1", "a suffix is one there, too");
+    is_str(find_or(list, aliases, rest, "claude-x"), "wide claude-x - -2",
+           "what somebody lists is not its");
+    is_str(find_or(list, aliases, rest, "new-thinking"),
+           "wide new-thinking - -2", "nor what somebody lists with a suffix");
+    is_str(find_or(list, aliases, rest, "new-*"), "none new-*",
+           "a pattern is no model's name");
+}
+
 int main(void)
 {
     apr_initialize();
@@ -168,5 +199,6 @@ int main(void)
     names();
     application();
     finding();
+    falling_back();
     return tap_done();
 }

@@ -5,6 +5,7 @@
 #include "../../src/shm/table.h"
 
 #include <apr_general.h>
+#include <apr_strings.h>
 #include <stdlib.h>
 
 #define MINUTE apr_time_from_sec(60)
@@ -251,6 +252,81 @@ static void places(void)
                              GEN + 2, &id), APR_SUCCESS, "a long name");
     is_int((long long)strlen(table.shared->backends[id].name),
            CLB_NAME_MAX - 1, "is cut");
+}
+
+static apr_pool_t *pool;
+
+/* The models of backend 1, separated by blanks. */
+static const char *reported(void)
+{
+    return apr_array_pstrcat(pool, clb_table_reported(&table, 1, pool), ' ');
+}
+
+static void report(int n, const char *name)
+{
+    apr_array_header_t *names = apr_array_make(pool, n + 1, sizeof(char *));
+    int i;
+
+    for (i = 0; i < n; i++) {
+        APR_ARRAY_PUSH(names, const char *) = name;
+    }
+    clb_table_report(&table, 1, names);
+}
+
+static void reports(void)
+{
+    char name[CLB_NAME_MAX + 8];
+    int id;
+
+    apr_pool_create(&pool, NULL);
+    make(1, 1, 1, 1, 1);
+    is_str(reported(), "", "nothing is said");
+    report(3, "model");
+    is_str(reported(), "model model model", "three models");
+    is_int(clb_table_reported(&table, 0, pool)->nelts, 0, "of one backend");
+    clb_table_backend(&table, "one", "command", 9, GEN + 1, &id);
+    is_str(reported(), "model model model", "a reload forgets nothing");
+    report(1, "other");
+    is_str(reported(), "other", "what is said anew is all there is");
+    clb_table_backend(&table, "one", "claude", 9, GEN + 1, &id);
+    is_str(reported(), "", "another driver has other models");
+    report(CLB_REPORTED_MAX + 9, "m");
+    is_int(clb_table_reported(&table, 1, pool)->nelts, CLB_REPORTED_MAX,
+           "as many as there is room for");
+    report(0, NULL);
+    is_str(reported(), "", "nothing any more");
+    memset(name, 'x', sizeof(name));
+    name[sizeof(name) - 1] = '\0';
+    report(2, name);
+    is_int((long long)strlen(reported()), 2 * CLB_NAME_MAX - 1,
+           "a long name is cut");
+    memset(table.shared->backends[1].models, 'x',
+           sizeof(table.shared->backends[1].models));
+    is_int((long long)strlen(reported()), CLB_REPORTED_MAX * CLB_NAME_MAX - 1,
+           "no end is taken for granted");
+    apr_pool_destroy(pool);
+}
+
+static void standings(void)
+{
+    clb_standing_t said = { CLB_STANDING_LOGIN, CLB_MEND_LOGIN, "why" }, got;
+
+    make(1, 1, 1, 1, 1);
+    got = clb_table_standing(&table, 1, 0);
+    is_str(clb_standing_name(got.state), "testing", "nothing is known yet");
+    clb_table_stand(&table, 1, CLB_ACCOUNTS_MAX - 1, &said);
+    got = clb_table_standing(&table, 1, CLB_ACCOUNTS_MAX - 1);
+    is_str(clb_standing_name(got.state), "login", "what is said is known");
+    is_int(got.mend, CLB_MEND_LOGIN, "with what mends it");
+    is_str(got.why, "why", "and why");
+    got = clb_table_standing(&table, 2, 0);
+    is_int(got.state, CLB_STANDING_TESTING, "of that one alone");
+    memset(&said, 'x', sizeof(said));
+    clb_table_stand(&table, 1, 0, &said);
+    got = clb_table_standing(&table, 1, 0);
+    is_int((long long)strlen(got.why), sizeof(got.why) - 1, "a text ends");
+    is_str(clb_standing_name(got.state), "testing", "no state is known so");
+    is_str(clb_standing_name(CLB_STANDING_OFF), "off", "the last one is");
 }
 
 static void stale_claims(void)
@@ -557,6 +633,8 @@ int main(void)
     patience();
     generations();
     places();
+    reports();
+    standings();
     stale_claims();
     sweep();
     nonsense();
