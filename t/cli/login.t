@@ -115,6 +115,8 @@ my %begins = (claude => qr{https://claude\.\w+/\S*oauth/authorize\?\S+},
               codex  => qr{https://auth\.openai\.com/oauth/authorize\?\S+});
 for my $name (sort keys %clis) {
     my $home = $out{$name}{accounts}[0]{home};
+    is readpipe("$login -n -f " . $s->path('httpd.conf') . " $name"),
+        "$out{$name}{mend}\n", "$name: clibridge-login runs the same";
     for (['as printed', $out{$name}{mend}],
          ['by clibridge-login',
           "$login -f " . $s->path('httpd.conf') . " $name"],
