@@ -41,7 +41,7 @@ REPLAYS  := $(FUZZERS:%=$(BUILD)/t/fuzz/%)
 LOADERS  := $(patsubst t/load/%.c,$(BUILD)/t/load/%,$(wildcard t/load/*.c))
 
 .PHONY: all help run run-now install-now test check bench asan soak unit fuzz \
-        install uninstall key \
+        install uninstall key login \
         packages clean
 
 all: packages
@@ -58,6 +58,7 @@ help:
 	@echo 'make soak         random clients, kills and restarts for MINUTES=30'
 	@echo 'make fuzz T=json  fuzz one parser for SECONDS=60'
 	@echo 'make key NAME=me  make a client key, print it once (FILE=… SCOPES=chat)'
+	@echo 'make login        log a CLI in: BACKEND=claude (ACCOUNT= ARGS= CONF=httpd.conf)'
 	@echo 'make install      install module, configuration, man page (DESTDIR= PREFIX=)'
 	@echo 'make uninstall    remove them'
 	@echo 'make clean        remove $(BUILD)'
@@ -158,6 +159,9 @@ soak: packages
 key:
 	@sh conf/clibridge-key '$(NAME)' '$(FILE)' '$(SCOPES)'
 
+login:
+	@sh conf/clibridge-login $(if $(CONF),-f '$(CONF)') '$(BACKEND)' $(ACCOUNT) $(ARGS)
+
 LIBEXECDIR = $(shell $(APXS) -q LIBEXECDIR)
 SYSCONFDIR = $(shell $(APXS) -q SYSCONFDIR)
 CONFDIR    = $(if $(wildcard $(SYSCONFDIR)/mods-available),$(SYSCONFDIR)/mods-available,$(SYSCONFDIR)/conf.d)
@@ -172,12 +176,14 @@ install-now: $(MODULE)
 	install -D -m 644 conf/clibridge-tls.conf \
 	  $(DESTDIR)$(PREFIX)/share/doc/mod-clibridge/clibridge-tls.conf
 	install -D -m 755 conf/clibridge-key $(DESTDIR)$(PREFIX)/sbin/clibridge-key
+	install -D -m 755 conf/clibridge-login $(DESTDIR)$(PREFIX)/sbin/clibridge-login
 	install -D -m 644 conf/mod_clibridge.8 $(DESTDIR)$(PREFIX)/share/man/man8/mod_clibridge.8
 
 uninstall:
 	rm -f $(DESTDIR)$(LIBEXECDIR)/mod_clibridge.so \
 	  $(DESTDIR)$(CONFDIR)/clibridge.load \
 	  $(DESTDIR)$(PREFIX)/sbin/clibridge-key \
+	  $(DESTDIR)$(PREFIX)/sbin/clibridge-login \
 	  $(DESTDIR)$(PREFIX)/share/man/man8/mod_clibridge.8
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/mod-clibridge
 

@@ -38,6 +38,9 @@ clb_backend_t *clb_global_backend(apr_pool_t *pool, const char *name);
  */
 int clb_check(server_rec *main_server, apr_pool_t *pconf, apr_pool_t *ptemp);
 
+/** Hook, test_config: print what `-D DUMP_CLIBRIDGE` asks for. */
+void clb_dump(apr_pool_t *pconf, server_rec *server);
+
 /** The directives' functions, in the forms httpd calls them: NULL, or what
  *  is wrong. conf.c has the first ones, backends.c the rest. */
 const char *clb_cmd_user(cmd_parms *cmd, void *dir, const char *name);

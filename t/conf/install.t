@@ -56,6 +56,7 @@ is_deeply(installed(), {
     "$etc/clibridge.load"                          => '644',
     "$etc/clibridge.conf"                          => '644',
     '/usr/sbin/clibridge-key'                      => '755',
+    '/usr/sbin/clibridge-login'                    => '755',
     '/usr/share/doc/mod-clibridge/clibridge-tls.conf' => '644',
     '/usr/share/man/man8/mod_clibridge.8'          => '644',
 }, 'installs these files with these modes');

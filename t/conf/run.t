@@ -47,6 +47,7 @@ sub put {
 put('bin/claude', 0755, "#!$^X\n" . <<'FAKE');
 $| = 1;
 if ("@ARGV" eq '--version') { print "1.0\n"; exit }
+if ("@ARGV" eq 'auth login') { print "user $> at $ENV{HOME}\n"; exit }
 while (<STDIN>) {
     if (/"control_request"/ && /"request_id": *"(\w+)"/) {
         print qq({"type":"control_response","response":),
@@ -155,12 +156,15 @@ up();
 like(output(), qr{at http://127\.0\.0\.1:$port/v1;}, 'it says where it is');
 like(output(), qr/^They are run by $user\b/m, 'and who runs the CLIs');
 like(output(), qr{^  claude .*\Q$dir/bin/claude\E}m, 'and which were found');
-like(output(), qr{ \Q$dir/bin/claude\E auth login$}m, 'and how to log in');
+my ($login) = output() =~ /^If one is not logged in .* type:\n +(.*)$/m;
 
 my $answer = JSON::PP::decode_json(paste('echo'));
 is($answer->{choices}[0]{message}{content}, 'Hello!',
    'the line for echo can be pasted');
 my ($home) = output() =~ /^HOME is (.+)\.$/m;
+is(readpipe("$login 2>/dev/null"),
+   'user ' . getpwnam($user) . " at $home\n",
+   'the line that logs in can be pasted');
 $answer = paste('sonnet');
 like($answer, qr/"content":"[^"]* at \Q$home\E".*^data: \[DONE\]$/ms,
      'and the line for the CLI, which sees the HOME that was named');
