@@ -385,14 +385,16 @@ static void inject(const char *thread, const clb_json_t *items,
         out->pool, "{s:s, s:O}", "threadId", thread, "items", items));
 }
 
-void clb_codex_add(clb_chat_t *chat, int known, const char *thread,
-                   clb_step_t *out)
+int clb_codex_add(clb_chat_t *chat, int known, const char *thread,
+                  clb_step_t *out)
 {
     clb_json_t *items = items_of(chat, known, 0, out->pool);
 
-    if (clb_json_size(items) > 0) {
-        inject(thread, items, out);
+    if (clb_json_size(items) == 0) {
+        return 0;
     }
+    inject(thread, items, out);
+    return 1;
 }
 
 void clb_codex_ask(clb_chat_t *chat, int known, const char *thread,
