@@ -13,6 +13,10 @@
 /* The CLI takes 128; models' APIs take 64. */
 #define NAME_LEN 64
 
+/* Of a schema of more than 5,000 bytes, when it has written types into it, the
+ * CLI leaves out descriptions, then definitions and what is nested deeply. */
+#define SCHEMA_LEN 4000
+
 /* A thread must have a model, although each turn names its own. */
 #define ANY_MODEL "x"
 
@@ -159,6 +163,16 @@ int clb_codex_has(const clb_chat_t *chat, const char *name)
             || strcmp(name, chat->chosen) == 0);
 }
 
+static const char *description(const clb_tool_t *tool, apr_pool_t *pool)
+{
+    const char *text = tool->description == NULL ? "" : tool->description;
+
+    return strlen(tool->schema) <= SCHEMA_LEN ? text
+         : apr_pstrcat(pool, text, *text == '\0' ? "" : "\n\n",
+                       "The JSON schema of its arguments: ", tool->schema,
+                       NULL);
+}
+
 static clb_json_t *tools(const clb_chat_t *chat, apr_pool_t *pool)
 {
     clb_json_t *list = clb_json_pack(pool, "[]"), *schema;
@@ -175,8 +189,7 @@ static clb_json_t *tools(const clb_chat_t *chat, apr_pool_t *pool)
         }
         clb_json_append(list, clb_json_pack(pool, "{s:s, s:s, s:s, s:O}",
             "type", "function", "name", clb_tool_at(chat, i, fits, pool),
-            "description", tool->description == NULL ? "" : tool->description,
-            "inputSchema", schema));
+            "description", description(tool, pool), "inputSchema", schema));
     }
     return list;
 }
