@@ -16,6 +16,7 @@ typedef enum phase_e {
     COLD,            /* no handshake yet */
     QUIET,           /* no turn runs */
     ASKING,          /* a thread for the chat was asked for */
+    ADDING,          /* what stands beside results is said before them */
     RUNNING,
     ANSWERED,        /* the client has the calls */
     STOPPING,        /* the turn is to end */
@@ -123,22 +124,35 @@ static void begin(codex_t *state, const clb_input_t *in, clb_step_t *out)
     }
 }
 
-static void go_on(codex_t *state, const clb_input_t *in, clb_step_t *out)
+static const clb_message_t *last_turn(const clb_input_t *in)
 {
     const apr_array_header_t *turns = clb_chat_turns(in->chat);
-    const clb_message_t *last = &APR_ARRAY_IDX(turns, turns->nelts - 1,
-                                               clb_message_t);
 
+    return &APR_ARRAY_IDX(turns, turns->nelts - 1, clb_message_t);
+}
+
+static void give_results(codex_t *state, const clb_input_t *in,
+                         clb_step_t *out)
+{
+    state->phase = RUNNING;
+    clb_codex_results(&state->open, last_turn(in), out);
+}
+
+/* The CLI takes items and results up at the same time: its model must not be
+ * asked before it has both. */
+static void go_on(codex_t *state, const clb_input_t *in, clb_step_t *out)
+{
     if (state->open.n == 0) {
         run(state, in, in->known, out);
     }
-    else if (clb_codex_answers(&state->open, last)) {
-        clb_codex_add(in->chat, in->known, state->thread, out);
-        clb_codex_results(&state->open, last, out);
-        state->phase = RUNNING;
+    else if (!clb_codex_answers(&state->open, last_turn(in))) {
+        begin(state, in, out);
+    }
+    else if (clb_codex_add(in->chat, in->known, state->thread, out)) {
+        state->phase = ADDING;
     }
     else {
-        begin(state, in, out);
+        give_results(state, in, out);
     }
 }
 
@@ -182,6 +196,7 @@ static void cancel(codex_t *state, clb_step_t *out)
         renew(state, out);
         break;
     case ASKING:
+    case ADDING:
     case RUNNING:
     case ANSWERED:
         state->phase = STOPPING;
@@ -305,7 +320,7 @@ static void turn_completed(codex_t *state, const clb_json_t *turn,
         state->phase = QUIET;
         out->fate = CLB_FATE_SETTLE;
     }
-    else if (was == RUNNING) {
+    else if (was == RUNNING || was == ADDING) {
         state->phase = QUIET;
         finish(state, turn, out);
     }
@@ -392,7 +407,7 @@ static void news(codex_t *state, const clb_input_t *in, const char *method,
 static void give_up(const codex_t *state, const char *why, clb_step_t *out)
 {
     if (state->phase == COLD || state->phase == ASKING
-        || state->phase == RUNNING) {
+        || state->phase == ADDING || state->phase == RUNNING) {
         clb_step_error(out, CLB_CLI_FAILED, why, 0, CLB_FATE_KILL);
     }
     out->fate = CLB_FATE_KILL;
@@ -493,6 +508,10 @@ static void done(codex_t *state, const clb_input_t *in, const char *id,
     }
     else if (strcmp(id, CLB_CODEX_THREAD) == 0) {
         have_thread(state, in, thread, nameless, out);
+    }
+    else if (strcmp(id, CLB_CODEX_ITEMS) == 0 && state->phase == ADDING
+             && in->chat != NULL) {
+        give_results(state, in, out);
     }
     else if (strcmp(id, CLB_CODEX_TURN) == 0) {
         have_turn(state, clb_json_string(clb_json_find(result, "turn.id")),

@@ -58,10 +58,11 @@ void clb_codex_thread(const clb_chat_t *chat, clb_step_t *out);
 void clb_codex_ask(clb_chat_t *chat, int known, const char *thread,
                    clb_step_t *out);
 
-/** Write what stands beside results in the turns of @a chat from @a known on,
- *  if there is anything. */
-void clb_codex_add(clb_chat_t *chat, int known, const char *thread,
-                   clb_step_t *out);
+/** Write what stands beside results in the turns of @a chat from @a known on;
+ *  its answer is CLB_CODEX_ITEMS.
+ *  @return 1 if there is anything */
+int clb_codex_add(clb_chat_t *chat, int known, const char *thread,
+                  clb_step_t *out);
 
 /** Write the result @a part of the call that the CLI knows as request @a id. */
 void clb_codex_result(const clb_part_t *part, apr_int64_t id,

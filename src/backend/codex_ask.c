@@ -13,6 +13,10 @@
 /* The CLI takes 128; models' APIs take 64. */
 #define NAME_LEN 64
 
+/* Of a schema of more than 5,000 bytes, when it has written types into it, the
+ * CLI leaves out descriptions, then definitions and what is nested deeply. */
+#define SCHEMA_LEN 4000
+
 /* A thread must have a model, although each turn names its own. */
 #define ANY_MODEL "x"
 
@@ -167,6 +171,16 @@ int clb_codex_has(const clb_chat_t *chat, const char *name)
             || strcmp(name, chat->chosen) == 0);
 }
 
+static const char *description(const clb_tool_t *tool, apr_pool_t *pool)
+{
+    const char *text = tool->description == NULL ? "" : tool->description;
+
+    return strlen(tool->schema) <= SCHEMA_LEN ? text
+         : apr_pstrcat(pool, text, *text == '\0' ? "" : "\n\n",
+                       "The JSON schema of its arguments: ", tool->schema,
+                       NULL);
+}
+
 static clb_json_t *tools(const clb_chat_t *chat, apr_pool_t *pool)
 {
     clb_json_t *list = clb_json_pack(pool, "[]"), *schema;
@@ -183,8 +197,7 @@ static clb_json_t *tools(const clb_chat_t *chat, apr_pool_t *pool)
         }
         clb_json_append(list, clb_json_pack(pool, "{s:s, s:s, s:s, s:O}",
             "type", "function", "name", clb_tool_at(chat, i, fits, pool),
-            "description", tool->description == NULL ? "" : tool->description,
-            "inputSchema", schema));
+            "description", description(tool, pool), "inputSchema", schema));
     }
     return list;
 }
@@ -393,14 +406,16 @@ static void inject(const char *thread, const clb_json_t *items,
         out->pool, "{s:s, s:O}", "threadId", thread, "items", items));
 }
 
-void clb_codex_add(clb_chat_t *chat, int known, const char *thread,
-                   clb_step_t *out)
+int clb_codex_add(clb_chat_t *chat, int known, const char *thread,
+                  clb_step_t *out)
 {
     clb_json_t *items = items_of(chat, known, 0, out->pool);
 
-    if (clb_json_size(items) > 0) {
-        inject(thread, items, out);
+    if (clb_json_size(items) == 0) {
+        return 0;
     }
+    inject(thread, items, out);
+    return 1;
 }
 
 void clb_codex_ask(clb_chat_t *chat, int known, const char *thread,

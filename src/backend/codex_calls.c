@@ -98,9 +98,11 @@ void clb_codex_results(clb_codex_open_t *open, const clb_message_t *turn,
 
     for (i = 0; i < turn->parts->nelts; i++) {
         const clb_part_t *part = &APR_ARRAY_IDX(turn->parts, i, clb_part_t);
+        const clb_codex_call_t *call = part->kind != CLB_PART_RESULT ? NULL
+                                     : find(open, part->id);
 
-        if (part->kind == CLB_PART_RESULT) {
-            clb_codex_result(part, find(open, part->id)->request, out);
+        if (call != NULL) {
+            clb_codex_result(part, call->request, out);
         }
     }
     open->n = 0;

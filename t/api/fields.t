@@ -1,6 +1,6 @@
 # Every field of OpenAI's request does with every driver what the table
-# t/data/chat_fields.json says. The table's column for Claude Code is tried
-# where that CLI is.
+# t/data/chat_fields.json says. Its columns of real CLIs are tried in
+# t/cli/fields.t.
 
 use strict;
 use warnings;

@@ -1,4 +1,4 @@
-# Every field of OpenAI's request does with Claude Code what the table
+# Every field of OpenAI's request does with each CLI what the table
 # t/data/chat_fields.json says, by what the model is sent for it: compared with
 # a request without the field, a native one changes what it should and nothing
 # else, and one that is ignored or accepted changes nothing.
@@ -20,17 +20,18 @@ my $json  = JSON::PP->new->utf8->canonical->allow_nonref;
 my $table = $json->decode(CLB::Server::slurp(
     "$FindBin::Bin/../data/chat_fields.json"))->{fields};
 
-my $m = CLB::Model->start;
-my $s = CLB::Server->start(
-    config => $m->config(models => 'claude-* a-model-*'));
+my %model = (claude => 'claude-sonnet-4-6', codex => 'gpt-5.5');
+
+my ($driver, $m, $s, %plain);    # what is tried right now
+
+sub user { { role => 'user', content => $_[0] } }
 
 sub ask {
     my (%field) = @_;
     my $before = $m->requests;
     my %body = (
-        model    => 'claude-sonnet-4-6',
-        messages => [ { role => 'user',
-                        content => '[[say:before END after]]' } ],
+        model    => $model{$driver},
+        messages => [ user('[[say:before END after]]') ],
         %field,
     );
     my $messages = delete $body{messages};
@@ -46,11 +47,10 @@ sub members {
     my ($body) = @_;
     my %member = (%$body, messages => turns_of($body),
                   system => system_of($body));
-    delete $member{metadata};    # the session
+    # of the session
+    delete @member{qw(metadata client_metadata prompt_cache_key input)};
     return map { $_ => $json->encode($member{$_}) } keys %member;
 }
-
-my %plain = members(ask()->{sent});
 
 # What the field changed; undef is a member that is gone.
 sub changes {
@@ -69,7 +69,18 @@ my @thoughtless = (thinking => { type => 'disabled' }, temperature => 1,
 my %tool = (name => 'look_up', description => '',
             input_schema => { type => 'object', properties => {} });
 
-my %native = (
+# Codex writes each schema like this.
+my %function = (type => 'function', name => 'look_up', description => '',
+                strict => JSON::PP::false,
+                parameters => { type => 'object', properties => {} });
+
+my %messages = (
+    system   => ['Be brief.'],
+    messages => [ [ user => 'One?' ], [ assistant => 'One.' ],
+                  [ user => 'Two?' ] ],
+);
+
+my %native = (claude => {
     tools                 => {
         tools => [ { %tool, input_schema => { type => 'object' } } ] },
     functions             => {
@@ -98,19 +109,36 @@ my %native = (
     temperature           => { @thoughtless, temperature => 0.3 },
     top_p                 => { @thoughtless, top_p => 0.9 },
     model                 => { model => 'a-model-of-the-backend' },
-    messages              => {
-        system   => ['Be brief.'],
-        messages => [ [ user => 'One?' ], [ assistant => 'One.' ],
-                      [ user => 'Two?' ] ],
-    },
+    messages              => \%messages,
+}, codex => {
+    tools            => { tools => [ \%function ] },
+    functions        => { tools => [ \%function ] },
+    response_format  => {
+        messages => [ [ user => '[[say:{}]]' ] ],
+        text => { format => {
+            type => 'json_schema', name => 'codex_output_schema',
+            strict => JSON::PP::true, schema => { type => 'object' } } } },
+    reasoning_effort => { reasoning => { effort => 'low',
+                                         summary => 'auto' } },
+    model            => { model => 'a-model-of-the-backend' },
+    messages         => \%messages,
+});
+
+# There is no choice but to offer no other tool, and words.
+my %told = (
+    tool_choice   => { tools => [ \%function ], system => [
+        'Call at least one of your tools now.' ] },
+    function_call => { tools => [ \%function ], system => [
+        'Call the tool look_up now.' ] },
 );
 
 my %bridge = (
     stop => sub {
         my ($r) = @_;
         is_deeply([ @$r{qw(text finish)} ], [ 'before ', 'stop' ], 'cut');
-        is_deeply(changes($r->{sent}), { stop_sequences => ['END'] },
-                  'by the model already');
+        is_deeply(changes($r->{sent}), $driver eq 'claude'
+                  ? { stop_sequences => ['END'] } : {},
+                  'by the model already, if it can');
     },
     stream => sub {
         my ($r) = @_;
@@ -121,6 +149,15 @@ my %bridge = (
         my ($r) = @_;
         is($r->{usage}{completion_tokens}, 1, 'usage in the stream');
         is_deeply(changes($r->{sent}), {}, 'the same request');
+    },
+    parallel_tool_calls => sub {
+        my ($r) = @_;
+        is_deeply(changes($r->{sent}), { tools => [ \%function ] },
+                  'the model is not told');
+        my %field = %{ $table->{parallel_tool_calls} };
+        $r = ask(%{ $field{with} }, parallel_tool_calls => $field{example},
+                 messages => [ user('[[tool:look_up:{}]]' x 2) ]);
+        is(scalar @{ $r->{tool_calls} }, 1, 'but one call is all there is');
     },
 );
 
@@ -134,8 +171,8 @@ my %try = (
     native => sub {
         my ($field, $r) = @_;
         answered($r);
-        is_deeply(changes($r->{sent}), $native{$field}, 'the model is told')
-            or diag explain changes($r->{sent});
+        is_deeply(changes($r->{sent}), $native{$driver}{$field},
+                  'the model is told') or diag explain changes($r->{sent});
     },
     bridge => sub {
         my ($field, $r) = @_;
@@ -146,6 +183,12 @@ my %try = (
         my ($field, $r) = @_;
         answered($r, $field);
         is_deeply(changes($r->{sent}), {}, 'the model is not told');
+    },
+    told => sub {
+        my ($field, $r) = @_;
+        answered($r, $field);
+        is_deeply(changes($r->{sent}), $told{$field}, 'the model is asked')
+            or diag explain changes($r->{sent});
     },
     accepted => sub {
         my ($field, $r) = @_;
@@ -160,13 +203,20 @@ my %try = (
     },
 );
 
-for my $field (sort keys %$table) {
-    my $row = $table->{$field};
-    subtest "$field: $row->{claude}" => sub {
-        $try{ $row->{claude} }->($field, ask(
-            %{ $row->{with} || {} }, $field => $row->{example}));
-    };
+for (sort keys %model) {
+    $driver = $_;
+    $m = CLB::Model->start;
+    $s = CLB::Server->start(config => $m->config(
+        driver => $driver, models => "$model{$driver} a-model-*"));
+    %plain = members(ask()->{sent});
+    for my $field (sort keys %$table) {
+        my $row = $table->{$field};
+        subtest "$field, $driver: $row->{$driver}" => sub {
+            $try{ $row->{$driver} }->($field, ask(
+                %{ $row->{with} || {} }, $field => $row->{example}));
+        };
+    }
+    $s->stop;
+    $m->stop;
 }
-
-$s->stop;
 done_testing;

@@ -1,9 +1,9 @@
 # Random conversations: what the model receives is what the client sent, less
-# exactly what the version of Claude Code is known to add, whether the process
-# knows the conversation or gets all of it again. Both versions.
+# exactly what the CLI's version is known to add, whether the process knows the
+# conversation or gets all of it again. Both versions of each.
 #
 # SEED=N repeats a run, CHATS=N sets how many conversations there are of each
-# version.
+# version, PROGRAMS="claude codex-newest" which.
 
 use strict;
 use warnings;
@@ -26,6 +26,10 @@ my $seed  = $ENV{SEED} || time ^ $$;
 my $chats = $ENV{CHATS} || 6;
 srand $seed;
 diag "SEED=$seed";
+
+my %model = (claude => 'claude-sonnet-4-6', codex => 'gpt-5.5');
+
+my ($driver, $m, $s);    # what is tried right now
 
 # --- chance ---------------------------------------------------------------
 
@@ -78,9 +82,11 @@ my $pixel = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9Q'
 sub text { { type => 'text', text => $_[0] } }
 
 sub media {
+    my $image = { type => 'image_url', image_url => {
+        url => "data:image/png;base64,$pixel" } };
+    return $image if $driver eq 'codex';    # which takes nothing else
     return pick(
-        { type => 'image_url', image_url => {
-            url => "data:image/png;base64,$pixel" } },
+        $image,
         { type => 'image_url', image_url => {
             url => 'https://example.org/' . between(1, 99) } },
         { type => 'file', file => { filename => 'a.pdf',
@@ -112,9 +118,10 @@ sub tools {
                          "long$n" . 'x' x 80),
             chance(0.8) ? (description => chance(0.1) ? words() . ' x' x 3000
                                                       : words()) : (),
-            parameters => { type => 'object', '$comment' => "tool $n",
-                properties => { map { ("p$_" => { enum => [value(1)] }) }
-                                1 .. between(0, 3) } } } };
+            parameters => { type => 'object', description => "tool $n",
+                properties => { map { ("p$_" => { enum => [value(1)],
+                    chance(0.05) ? (description => words() . ' x' x 3000)
+                                 : () }) } 1 .. between(0, 3) } } } };
     } 1 .. between(1, 12);
 }
 
@@ -139,6 +146,9 @@ sub exchange {
 
 # --- what the model must get ----------------------------------------------
 
+sub image { { type => 'image', source => {
+    type => 'base64', media_type => 'image/png', data => $pixel } } }
+
 sub block_of {
     my ($part) = @_;
     return $part->{text} if $part->{type} eq 'text';
@@ -146,9 +156,8 @@ sub block_of {
         type => 'base64', media_type => 'application/pdf',
         data => 'JVBERi0=' } } if $part->{type} eq 'file';
     my $url = $part->{image_url}{url};
-    return { type => 'image', source => $url =~ /^http/
-        ? { type => 'url', url => $url }
-        : { type => 'base64', media_type => 'image/png', data => $pixel } };
+    return $url !~ /^http/ ? image()
+        : { type => 'image', source => { type => 'url', url => $url } };
 }
 
 sub blocks_of {
@@ -195,17 +204,54 @@ sub system_text {
             grep { $_->{role} =~ /^(?:system|developer)$/ } @$messages),
         map { "The tool $known{ $_->{name} }: $_->{description}" }
         grep { length encode_utf8($_->{description} // '') > 2000 }
-        map { $_->{function} } @$tools;
+        map { $_->{function} } $driver eq 'claude' ? @$tools : ();
 }
 
 # --- and what it gets -----------------------------------------------------
 
+# A part of the Responses API as one of the Messages API.
+sub part_of {
+    my ($part) = @_;
+    return text(ref $part ? $part->{text} : $part)
+        if !ref $part || defined $part->{text};
+    return ($part->{image_url} // '') eq "data:image/png;base64,$pixel"
+        ? image() : $part;
+}
+
+# The same of an item.
+sub turn_of {
+    my ($type, @parts) = @{ $_[0] };
+    my ($item) = @parts;
+    return [ assistant => { type => 'tool_use', id => $item->{call_id},
+        name => $item->{name}, input => $json->decode($item->{arguments}) } ]
+        if $type eq 'function_call';
+    return [ $type => map { ref ? part_of($_) : $_ } @parts ]
+        if $type ne 'function_call_output';
+    my $output = $item->{output};
+    return [ user => { type => 'tool_result', tool_use_id => $item->{call_id},
+        content => [ map { part_of($_) } ref $output ? @$output
+                     : length $output ? $output : () ] } ];
+}
+
+sub received {
+    my ($body) = @_;
+    my $turns = turns_of($body);
+    return $turns if $driver eq 'claude';
+    my @turns;
+    for my $turn (map { turn_of($_) } @$turns) {
+        my ($role, @blocks) = @$turn;
+        push @turns, [$role] unless @turns && $turns[-1][0] eq $role;
+        push @{ $turns[-1] }, @blocks;
+    }
+    return \@turns;
+}
+
 # The client's name of each tool by the one that the model knows.
 sub names_of {
     my ($body, @tools) = @_;
-    my %name = map { $_->{parameters}{'$comment'} => $_->{name} }
+    my %name = map { $_->{parameters}{description} => $_->{name} }
         map { $_->{function} } @tools;
-    return { map { $_->{name} => $name{ $_->{input_schema}{'$comment'} } }
+    return { map { $_->{name} => $name{ schema_of($_)->{description} } }
              @{ $body->{tools} } };
 }
 
@@ -218,6 +264,22 @@ sub visible {
     return $value if ref $value || !defined $value
                   || $value =~ /\A-?[0-9.]+\z/;
     return NFKC($value) =~ s/[\p{Cf}\p{Co}\p{Cn}]//gr;
+}
+
+# What each CLI makes of a schema.
+my %written = (claude => \&visible, codex => sub {
+    my ($schema) = @_;
+    my $properties = $schema->{properties};
+    return { %$schema, properties => { map { $_ => {
+        type => 'string', %{ $properties->{$_} } } } keys %$properties } };
+});
+
+# Codex cuts a large one, but for what is in the description.
+sub schema_of {
+    my ($tool) = @_;
+    return $written{codex}->($json->decode($1)) if $driver eq 'codex'
+        && $tool->{description} =~ /The JSON schema of its arguments: (.*)\z/s;
+    return $tool->{input_schema} // $tool->{parameters};
 }
 
 # Ids are made anew on the way: they are compared by where they occur.
@@ -243,19 +305,17 @@ sub numbered {
     return \@all;
 }
 
-my ($m, $s);
-
 sub check {
-    my ($name, $messages, $tools, $model) = @_;
+    my ($name, $messages, $tools) = @_;
     my $before = $m->requests;
-    my $r = $s->chat($messages, model => $model, -timeout => 120,
+    my $r = $s->chat($messages, model => $model{$driver}, -timeout => 120,
                      @$tools ? (tools => $tools) : ());
     my @new = ($m->requests)[$before .. $m->requests - 1];
     is(scalar @new, 1, "$name: one request") or diag $r->{body};
     return $r unless @new;
     my $body  = $new[0]{body};
     my $names = names_of($body, @$tools);
-    my ($got, $want) = (numbered(turns_of($body), $names),
+    my ($got, $want) = (numbered(received($body), $names),
                         numbered(turns(@$messages)));
     is(scalar @$got, scalar @$want, "$name: as many turns");
     for my $i (0 .. $#$want) {
@@ -268,9 +328,9 @@ sub check {
     }
     is(join('|', @{ system_of($body) }),
        system_text($messages, $tools, $names), "$name: the system prompt");
-    is_deeply({ map { $_->{input_schema}{'$comment'} => $_->{input_schema} }
-                @{ $body->{tools} } },
-              { map { $_->{'$comment'} => visible($_) }
+    is_deeply({ map { $_->{description} => $_ }
+                map { schema_of($_) } @{ $body->{tools} } },
+              { map { $_->{description} => $written{$driver}->($_) }
                 map { $_->{function}{parameters} } @$tools },
               "$name: the tools");
     return $r;
@@ -293,15 +353,14 @@ sub sent_back {
 # The same again, somewhat longer, as often as chance has it.
 sub goes_on {
     my ($name, $messages, $tools) = @_;
-    my ($hits) = map { $_->{hits} } $s->backend_health('claude');
+    my ($hits) = map { $_->{hits} } $s->backend_health($driver);
     for my $step (0 .. between(0, 2)) {
         my @known = map { $_->{function}{name} } @$tools;
         my $plain = (grep { /^plain/ } @known)[0];
         push @$messages, { role => 'user', content => words()
             . ($plain && chance(0.5) ? "[[tool:$plain:{\"a\":[1,{}]}]]"
                                      : '[[say:so]]') };
-        my $r = check("$name, step $step", $messages, $tools,
-                      'claude-sonnet-4-6');
+        my $r = check("$name, step $step", $messages, $tools);
         my $answer = $r->{json} && $r->{json}{choices}
             or return;
         $answer = sent_back($answer->[0]{message});
@@ -309,14 +368,17 @@ sub goes_on {
             tool_call_id => $_->{id}, content => content(0.2) } }
             @{ $answer->{tool_calls} || [] };
         next unless $step;
-        is($s->backend_health('claude')->{hits}, ++$hits,
+        is($s->backend_health($driver)->{hits}, ++$hits,
            "$name, step $step: in the same process");
     }
 }
 
-for my $program (qw(claude claude-newest)) {
+for my $program (split ' ', $ENV{PROGRAMS}
+                 // 'claude claude-newest codex codex-newest') {
+    $driver = $program =~ s/-.*//r;
     $m = CLB::Model->start;
-    $s = CLB::Server->start(config => $m->config(program => $program));
+    $s = CLB::Server->start(config => $m->config(driver => $driver,
+                                                 program => $program));
     for my $n (1 .. $chats) {
         my @tools = chance(0.7) ? tools() : ();
         my @names = map { $_->{function}{name} } @tools;

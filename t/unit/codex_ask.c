@@ -277,6 +277,28 @@ static void declarations(void)
            "'experimentalRawEvents':false}"), "one made ahead has none");
 }
 
+/* What the CLI would cut stands where it does not. */
+static void large_schemas(void)
+{
+    clb_chat_t *chat = chat_new(1);
+    clb_tool_t *one = tool(chat, "f");
+    char *words = apr_pcalloc(pool, 5000);
+
+    memset(words, 'x', 4000 - strlen("{\"a\":\"\"}"));
+    one->schema = apr_pstrcat(pool, "{\"a\":\"", words, "\"}", NULL);
+    one->description = "does f";
+    ok(strstr(tools(chat), "\"does f\"") != NULL, "a schema of 4,000 bytes is "
+       "told once");
+    words[strlen(words)] = 'x';
+    one->schema = apr_pstrcat(pool, "{\"a\":\"", words, "\"}", NULL);
+    ok(strstr(tools(chat), apr_pstrcat(pool, "\"does f\\n\\nThe JSON schema of "
+       "its arguments: {\\\"a\\\":\\\"", words, "\\\"}\",\"inputSchema\":",
+       one->schema, NULL)) != NULL, "a larger one in the description, too");
+    one->description = NULL;
+    ok(strstr(tools(chat), "\"description\":\"The JSON") != NULL,
+       "also in one of its own");
+}
+
 /* Names that the CLI would refuse, or drop without a word. */
 static void names(void)
 {
@@ -420,6 +442,7 @@ int main(void)
     history();
     calls();
     declarations();
+    large_schemas();
     names();
     choices();
     schemas();

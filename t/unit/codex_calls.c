@@ -332,7 +332,7 @@ static void other_results(void)
     }
 }
 
-/* What stands beside the results is said before they let the model go on. */
+/* What stands beside the results is known before they let the model go on. */
 static void more_than_results(void)
 {
     clb_chat_t *chat;
@@ -341,10 +341,44 @@ static void more_than_results(void)
     chat = results(&turn, "c1", "c2");
     say(chat, CLB_ROLE_USER, "and?");
     ask(&turn, chat, 2);
-    is_str(asked(&turn), "items answer answer", "a word beside the results");
+    is_str(asked(&turn), "items", "a word beside the results goes before");
     is_str(at(&turn, 0, "params"), q("{'threadId':'t0','items':[{'type':"
            "'message','role':'user','content':[{'type':'input_text','text':"
-           "'and?'}]}]}"), "is the only item");
+           "'and?'}]}]}"), "as the only item");
+    turn_print(&turn, q(ITEMS));
+    is_str(asked(&turn), "items answer answer", "they come when it is there");
+    turn_print(&turn, q(ITEMS TEXT("so") COUNTED DONE));
+    is_str(turn_said(&turn), "start [so] " USAGE " stop end -> clean",
+           "once");
+}
+
+/* The same, up to the word. */
+static void half_said(turn_t *turn)
+{
+    clb_chat_t *chat = results(turn, "c1", "c2");
+
+    say(chat, CLB_ROLE_USER, "and?");
+    ask(turn, chat, 2);
+}
+
+static void less_than_results(void)
+{
+    turn_t turn;
+
+    half_said(&turn);
+    turn_print(&turn, q(REFUSED("items", "no")));
+    is_str(turn_said(&turn), "cli_failed: the CLI refused the request "
+           "'items': no -> kill", "a word that it does not take");
+    is_str(asked(&turn), "items", "and no result");
+    half_said(&turn);
+    turn_print(&turn, q(FAILED("x", "'other'") ITEMS));
+    is_str(turn_said(&turn), "upstream_error: x -> settle",
+           "a turn that ends over the word");
+    is_str(asked(&turn), "items", "needs no result");
+    half_said(&turn);
+    cancel(&turn);
+    turn_print(&turn, q(ITEMS STOPPED BROKEN_OFF));
+    is_str(asked(&turn), "stop leave", "nor one that nobody waits for");
 }
 
 /* Calls that nobody answers do not count among those of another thread. */
@@ -409,6 +443,7 @@ int main(void)
     other_results();
     more_than_results();
     new_calls();
+    less_than_results();
     twins();
     return tap_done();
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# parked.t with the real Claude Code: what the model gets is what a request
-# says, and the same with parked processes and without, but for what is said
-# here. HISTORIES=number, PROGRAMS=names, SEED=number repeats a run.
+# parked.t with the real CLIs: what the model gets is what a request says, and
+# the same with parked processes and without, but for what is said here.
+# HISTORIES=number, PROGRAMS=names, SEED=number repeats a run.
 
 use strict;
 use warnings;
@@ -31,6 +31,11 @@ my $keys = File::Temp->new;
 printf $keys "%s:%s:chat\n", $_, sha256_hex("secret-$_") for qw(a b);
 $keys->flush;
 
+my %models = (claude => [qw(claude-sonnet-4-6 claude-opus-4-8)],
+              codex  => [qw(gpt-5.5 gpt-5.5-mini)]);
+
+my $driver;    # what is tried right now
+
 # Where each version puts today's date, by the number of the message: the
 # newest one puts it into a process's first question, which with a history is
 # not the first message.
@@ -46,8 +51,9 @@ sub start {
     my $m = CLB::Model->start;
     my $s = CLB::Server->start(loglevel => 'clibridge:info',
         config => "CLIBridgeKeyFile $keys\nCLIBridgeAnonymous on\n"
-        . "CLIBridgeProcesses 10\n" . $m->config(program => $program,
-            more => "CLIBridgeWarm none\nCLIBridgePark $park"));
+        . "CLIBridgeProcesses 10\n" . $m->config(driver => $driver,
+            program => $program, more => "CLIBridgeWarm none\n"
+                . "CLIBridgePark $park"));
     return ($m, $s);
 }
 
@@ -73,14 +79,15 @@ sub without_cache_control {
 # the marks of its prompt cache are.
 sub essence {
     my ($body) = @_;
-    my %body = %{ without_cache_control($body) };
-    delete $body{metadata};
-    return $json->encode({ %body, messages => turns_of(\%body) });
+    my %body = (%{ without_cache_control($body) },
+                messages => turns_of($body));
+    delete @body{qw(metadata client_metadata prompt_cache_key input)};
+    return $json->encode(\%body);
 }
 
 sub messages_with {
     my ($body, $regex) = @_;
-    my @messages = @{ $body->{messages} };
+    my @messages = @{ $body->{messages} || $body->{input} };
     return [ grep { $json->encode($messages[$_]) =~ $regex } 0 .. $#messages ];
 }
 
@@ -107,7 +114,7 @@ sub run {
     my ($from, $at) = (scalar $m->requests, time);
     play($s, \@asked);
     my $took   = time - $at;
-    my $health = rested($s, 'claude');
+    my $health = rested($s, $driver);
     none "$how: all are answered, each its own",
         map { "$_->{name}: $_->{status} $_->{text}" }
         grep { $_->{status} != 200 || $_->{text} ne $_->{answer} } @asked;
@@ -127,7 +134,7 @@ sub histories_are_the_same {
     my ($live, $off) = @_;
     my @asked = histories(seed => $seed, conversations => int(($n + 1) / 2),
         most => 4, keys => [ undef, 'secret-a' ],
-        models  => [qw(claude-sonnet-4-6 claude-opus-4-8)],
+        models  => $models{$driver},
         systems => [ undef, "be brief\n" ]);
     my $parked   = run(@$live, 'parked',   map { { %$_ } } @asked);
     my $replayed = run(@$off,  'replayed', map { { %$_ } } grep {
@@ -140,8 +147,6 @@ sub histories_are_the_same {
 }
 
 # --- secrets, and what differs --------------------------------------------
-
-my $model = 'claude-sonnet-4-6';
 
 sub secrets_stay {
     my ($m, $s) = @_;
@@ -159,13 +164,14 @@ sub secrets_stay {
             push @$messages, user("[[say:hello$secret]]$secret");
             push @asked, { name => $talk->{secret}, talk => $i,
                 key => $talk->{key}, answer => "hello$secret",
-                request => { model => $model, messages => [@$messages] } };
+                request => { model => $models{$driver}[0],
+                             messages => [@$messages] } };
             push @$messages, assistant("hello$secret");
         }
     }
-    my $hits = $s->backend_health('claude')->{hits};
+    my $hits = $s->backend_health($driver)->{hits};
     play($s, \@asked);
-    is rested($s, 'claude')->{hits} - $hits, 8, 'conversations are found';
+    is rested($s, $driver)->{hits} - $hits, 8, 'conversations are found';
     none 'all are answered, each its own',
         map { "$_->{name}: $_->{status} $_->{text}" }
         grep { $_->{status} != 200 || $_->{text} ne $_->{answer} } @asked;
@@ -176,6 +182,25 @@ sub secrets_stay {
         uniq(/canary-\d+-\d+/g) > 1 } map { $json->encode($_->{body}) } @posts;
 }
 
+my %differs = (claude => sub {
+    my ($program, $how, $body) = @_;
+    is_deeply messages_with($body, qr/"cache_control"/), [4],
+        "$how: the mark of the prompt cache is in the last message";
+    is_deeply messages_with($body, qr/Today's date is/),
+        [ map { $_ < 0 ? 4 : $_ } @{ $date_at{$program}{$how} } ],
+        "$how: where the date is";
+    is_deeply messages_with($body, qr/"thinking":"hm"/),
+        $how eq 'parked' ? [1, 3] : [],
+        "$how: thoughts stay in the process that had them";
+}, codex => sub {
+    my ($program, $how, $body, @before) = @_;
+    is_deeply messages_with($body, qr/"encrypted_content":"aG0="/),
+        $how eq 'parked' ? [1, 4] : [],
+        "$how: thoughts stay in the process that had them";
+    is uniq(map { $_->{prompt_cache_key} } $body, @before),
+        $how eq 'parked' ? 1 : 3, "$how: so does the key of the prompt cache";
+});
+
 sub what_differs {
     my ($program, %by) = @_;
     my @messages = (user('[[think:hm]][[say:one]]'), assistant('one'),
@@ -183,20 +208,17 @@ sub what_differs {
                     user('three'));
     for my $how (sort keys %by) {
         my ($m, $s) = @{ $by{$how} };
-        $s->chat([ @messages[0 .. $_] ], model => $model) for 0, 2, 4;
-        my $body = $m->last->{body};
-        is_deeply messages_with($body, qr/"cache_control"/), [4],
-            "$how: the mark of the prompt cache is in the last message";
-        is_deeply messages_with($body, qr/Today's date is/),
-            [ map { $_ < 0 ? 4 : $_ } @{ $date_at{$program}{$how} } ],
-            "$how: where the date is";
-        is_deeply messages_with($body, qr/"thinking":"hm"/),
-            $how eq 'parked' ? [1, 3] : [],
-            "$how: thoughts stay in the process that had them";
+        my @bodies = map {
+            $s->chat([ @messages[0 .. $_] ], model => $models{$driver}[0]);
+            $m->last->{body};
+        } 0, 2, 4;
+        $differs{$driver}->($program, $how, reverse @bodies);
     }
 }
 
-for my $program (split ' ', $ENV{PROGRAMS} // 'claude claude-newest') {
+for my $program (split ' ', $ENV{PROGRAMS}
+                 // 'claude claude-newest codex codex-newest') {
+    $driver = $program =~ s/-.*//r;
     subtest $program => sub {
         my %by = (parked   => [ start($program, 10) ],
                   replayed => [ start($program, 'off') ]);
