@@ -1,7 +1,8 @@
-# Every field of OpenAI's request does with Claude Code what the table
-# t/data/chat_fields.json says, by what the model is sent for it: compared with
-# a request without the field, a native one changes what it should and nothing
-# else, and one that is ignored or accepted changes nothing.
+# Every field of a request does with Claude Code what the tables
+# t/data/chat_fields.json and t/data/messages_fields.json say, by what the model
+# is sent for it: compared with a request without the field, a native one changes
+# what it should and nothing else, and one that is ignored or accepted changes
+# nothing.
 
 use strict;
 use warnings;
@@ -13,16 +14,29 @@ use JSON::PP ();
 use List::Util qw(uniq);
 use Test::More;
 
+use CLB::Messages qw(message message_stream);
 use CLB::Model qw(system_of turns_of);
 use CLB::Server;
 
-my $json  = JSON::PP->new->utf8->canonical->allow_nonref;
-my $table = $json->decode(CLB::Server::slurp(
-    "$FindBin::Bin/../data/chat_fields.json"))->{fields};
+my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
 my $m = CLB::Model->start;
 my $s = CLB::Server->start(
     config => $m->config(models => 'claude-* a-model-*'));
+
+my %apis = (
+    chat => {
+        ask    => sub { $s->chat(@_) },
+        stream => sub { $s->stream(@_) },
+        names  => sub { ($_[0]{json}{error}{param} // '') eq $_[1] },
+    },
+    messages => {
+        ask    => sub { message($s, @_) },
+        stream => sub { message_stream($s, @_) },
+        names  => sub { ($_[0]{json}{error}{message} // '') =~ /\b\Q$_[1]\E\b/ },
+    },
+);
+my $api;    # the one that is tried right now
 
 sub ask {
     my (%field) = @_;
@@ -34,8 +48,8 @@ sub ask {
         %field,
     );
     my $messages = delete $body{messages};
-    my $r = $body{stream} ? $s->stream($messages, %body)
-                          : $s->chat($messages, %body);
+    my $r = $apis{$api}{ $body{stream} ? 'stream' : 'ask' }->($messages,
+                                                               %body);
     $r->{sent} = ($m->requests)[$before];
     $r->{sent} &&= $r->{sent}{body};
     return $r;
@@ -50,7 +64,7 @@ sub members {
     return map { $_ => $json->encode($member{$_}) } keys %member;
 }
 
-my %plain = members(ask()->{sent});
+my %plain;
 
 # What the field changed; undef is a member that is gone.
 sub changes {
@@ -69,7 +83,8 @@ my @thoughtless = (thinking => { type => 'disabled' }, temperature => 1,
 my %tool = (name => 'look_up', description => '',
             input_schema => { type => 'object', properties => {} });
 
-my %native = (
+my %native;
+$native{chat} = {
     tools                 => {
         tools => [ { %tool, input_schema => { type => 'object' } } ] },
     functions             => {
@@ -103,12 +118,42 @@ my %native = (
         messages => [ [ user => 'One?' ], [ assistant => 'One.' ],
                       [ user => 'Two?' ] ],
     },
-);
+};
+
+# Where nothing is said of thinking, nothing is said to the model, but the CLI
+# sends a temperature to some, which does no harm.
+my @disabled = (thinking => { type => 'disabled' });
+
+$native{messages} = {
+    (map { $_ => $native{chat}{$_} } qw(max_tokens tools)),
+    model         => { model => 'a-model-of-the-backend',
+                       temperature => undef },
+    messages      => { messages => $native{chat}{messages}{messages} },
+    output_config => { output_config => { effort => 'low' } },
+    output_format => $native{chat}{response_format},
+    system        => { system => ['Be brief.'] },
+    temperature   => { @disabled, temperature => 0.3 },
+    thinking      => { thinking => { type => 'adaptive' },
+                       temperature => undef, context_management => {
+                           edits => [ { type => 'clear_thinking_20251015',
+                                        keep => 'all' } ] } },
+    tool_choice   => { %{ $native{chat}{tools} }, @disabled,
+                       tool_choice => { type => 'any' } },
+    top_k         => { @disabled, top_k => 40 },
+    top_p         => { @disabled, top_p => 0.9 },
+};
 
 my %bridge = (
     stop => sub {
         my ($r) = @_;
         is_deeply([ @$r{qw(text finish)} ], [ 'before ', 'stop' ], 'cut');
+        is_deeply(changes($r->{sent}), { stop_sequences => ['END'] },
+                  'by the model already');
+    },
+    stop_sequences => sub {
+        my ($r) = @_;
+        is_deeply([ @$r{qw(text stop sequence)} ],
+                  [ 'before ', 'stop_sequence', 'END' ], 'cut');
         is_deeply(changes($r->{sent}), { stop_sequences => ['END'] },
                   'by the model already');
     },
@@ -134,7 +179,8 @@ my %try = (
     native => sub {
         my ($field, $r) = @_;
         answered($r);
-        is_deeply(changes($r->{sent}), $native{$field}, 'the model is told')
+        is_deeply(changes($r->{sent}), $native{$api}{$field},
+                  'the model is told')
             or diag explain changes($r->{sent});
     },
     bridge => sub {
@@ -154,18 +200,24 @@ my %try = (
     },
     refused => sub {
         my ($field, $r) = @_;
-        is_deeply([ $r->{status}, $r->{json}{error}{param} ],
-                  [ 400, $field ], 'refused');
+        is($r->{status}, 400, 'refused');
+        ok($apis{$api}{names}->($r, $field), 'by name') or diag $r->{body};
         is($r->{sent}, undef, 'the model is not asked');
     },
 );
 
-for my $field (sort keys %$table) {
-    my $row = $table->{$field};
-    subtest "$field: $row->{claude}" => sub {
-        $try{ $row->{claude} }->($field, ask(
-            %{ $row->{with} || {} }, $field => $row->{example}));
-    };
+for (sort keys %apis) {
+    $api = $_;
+    %plain = members(ask()->{sent});
+    my $table = $json->decode(CLB::Server::slurp(
+        "$FindBin::Bin/../data/${api}_fields.json"))->{fields};
+    for my $field (sort keys %$table) {
+        my $row = $table->{$field};
+        subtest "$api: $field: $row->{claude}" => sub {
+            $try{ $row->{claude} }->($field, ask(
+                %{ $row->{with} || {} }, $field => $row->{example}));
+        };
+    }
 }
 
 $s->stop;
