@@ -114,7 +114,8 @@ $(BUILD)/t/unit/%: t/unit/%.c $(wildcard t/unit/*.h) t/fuzz/turn.h $(PURE)
 	@echo LD $@
 	@$(CC) $(CFLAGS_ALL) $(CPPFLAGS_ALL) -o $@ $< $(PURE) $(LIBS)
 
-$(BUILD)/t/fuzz/%: t/fuzz/%.c t/fuzz/replay.c t/fuzz/turn.h $(PURE)
+$(BUILD)/t/fuzz/%: t/fuzz/%.c t/fuzz/replay.c t/fuzz/turn.h t/fuzz/chat.h \
+                   $(PURE)
 	@mkdir -p $(@D)
 	@echo LD $@
 	@$(CC) $(CFLAGS_ALL) $(CPPFLAGS_ALL) -o $@ $< t/fuzz/replay.c $(PURE) $(LIBS)

@@ -7,6 +7,8 @@
 #include "../core/json.h"
 #include "../core/text.h"
 
+#include <apr_time.h>
+
 /**
  * A dialect is one vendor's API on the wire: JSON to chat, events to bytes. It
  * knows no driver, no HTTP and no descriptor.
@@ -20,19 +22,31 @@ typedef struct clb_call_t {
     clb_buf_t arguments;         /**< so far */
 } clb_call_t;
 
+/** A stretch of one kind in an answer, in the model's order. */
+typedef struct clb_block_t {
+    clb_part_e kind;             /**< TEXT, REASONING or CALL */
+    apr_size_t from;             /**< where in reply->text, reasoning, calls */
+    const char *signature;       /**< REASONING: NULL = none so far */
+    const char *hidden;          /**< REASONING: if only the vendor reads it */
+} clb_block_t;
+
 /** An answer under way. */
 typedef struct clb_reply_t {
     apr_pool_t *pool;
     const clb_chat_t *chat;
     const char *id;              /**< of the answer, as the dialect names it */
+    const char *request;         /**< id of the request, as a header says it */
     apr_int64_t created;         /**< seconds since 1970 */
     clb_buf_t out;               /**< bytes to send; the sender empties it */
     clb_buf_t text;              /**< the answer so far, if not streamed */
     clb_buf_t reasoning;
     apr_array_header_t *calls;   /**< of clb_call_t */
+    apr_array_header_t *blocks;  /**< of clb_block_t */
     clb_usage_t usage;
     clb_stop_e stop;
+    const char *sequence;        /**< the stop sequence it was, or NULL */
     const char *head;            /**< the dialect's own: start of each chunk */
+    int open;                    /**< the dialect's own: blocks it has begun */
 } clb_reply_t;
 
 typedef struct clb_dialect_t {
@@ -45,22 +59,42 @@ typedef struct clb_dialect_t {
                           clb_error_t *error);
     /** What comes before the first event of a stream. */
     void (*begin)(clb_reply_t *reply);
-    /** TEXT, REASONING, CALL, ARGUMENTS or STOP as stream bytes; STOP ends
-     *  the stream. reply->calls has the event already. */
+    /** TEXT, REASONING, SIGNATURE, HIDDEN, CALL, ARGUMENTS or STOP as stream
+     *  bytes; STOP ends the stream. reply->calls and reply->blocks have the
+     *  event already. */
     void (*event)(clb_reply_t *reply, const clb_event_t *event);
     /** An error in a stream that has begun: it must not look complete. */
     void (*error)(clb_reply_t *reply, const clb_error_t *error);
+    /** A sign of life in a stream, which may not have begun; NULL = a
+     *  comment. */
+    void (*ping)(clb_reply_t *reply);
     /** The whole answer as one JSON text. */
     void (*whole)(clb_reply_t *reply);
-    /** An error as the body of a response. */
-    void (*error_body)(clb_buf_t *out, const clb_error_t *error);
+    /** An error as the body of a response to the request called @a request. */
+    void (*error_body)(clb_buf_t *out, const clb_error_t *error,
+                       const char *request);
+    /** How many tokens a request has, as a body; NULL = nobody asks. */
+    void (*count)(clb_buf_t *out, apr_int64_t tokens);
+    /** A model that is served, and the list of such; NULL = nobody asks. */
+    clb_json_t *(*model)(const char *id, const char *owner, apr_time_t since,
+                         apr_pool_t *pool);
+    clb_json_t *(*models)(const clb_json_t *list, apr_pool_t *pool);
 } clb_dialect_t;
 
 extern const clb_dialect_t clb_openai_chat;
 extern const clb_dialect_t clb_openai_completions;
+extern const clb_dialect_t clb_anthropic;
+extern const clb_dialect_t clb_anthropic_count;
 
-/** Note what CALL and ARGUMENTS say in reply->calls. */
+/** Note an event in reply->calls and reply->blocks. */
 void clb_reply_note(clb_reply_t *reply, const clb_event_t *event);
+
+/** The last block, NULL before the first. */
+clb_block_t *clb_reply_block(const clb_reply_t *reply);
+
+/** The text of block @a i, TEXT or REASONING, of an answer that is not
+ *  streamed. */
+const char *clb_reply_text(const clb_reply_t *reply, int i);
 
 /** The last call, NULL before the first. */
 clb_call_t *clb_reply_call(const clb_reply_t *reply);

@@ -11,152 +11,12 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#define STOPS_MAX 16
-#define STOP_LEN_MAX 256
-#define MODEL_MAX 256
-
-apr_status_t clb_openai_fields(clb_chat_t *chat, const clb_json_t *body,
-                               const clb_openai_field_t *table,
-                               clb_error_t *error)
-{
-    apr_status_t rv;
-
-    for (; table->name != NULL; table++) {
-        const clb_json_t *value = clb_json_get(body, table->name);
-
-        if (value != NULL && (rv = table->take(chat, table->name, value,
-                                               error)) != APR_SUCCESS) {
-            return rv;
-        }
-    }
-    return APR_SUCCESS;
-}
-
-static apr_status_t bad(clb_chat_t *chat, const char *name, const char *need,
-                        clb_error_t *error)
-{
-    return clb_error_set(error, chat->pool, CLB_BAD_REQUEST, name,
-                         "'%s' must be %s", name, need);
-}
-
-static apr_status_t take_model(clb_chat_t *chat, const char *name,
-                               const clb_json_t *value, clb_error_t *error)
-{
-    const char *model = clb_json_string(value);
-
-    if (model == NULL || strlen(model) > MODEL_MAX) {
-        return bad(chat, name, "a string of at most 256 bytes", error);
-    }
-    chat->asked = *model == '\0' ? NULL : model;
-    return APR_SUCCESS;
-}
-
-static apr_status_t take_number(clb_chat_t *chat, const char *name,
-                                const clb_json_t *value, double max,
-                                double *out, clb_error_t *error)
-{
-    double n = clb_json_number(value, -1);
-
-    if (!clb_json_is_number(value) || n < 0 || n > max) {
-        return bad(chat, name, apr_psprintf(chat->pool,
-                   "a number from 0 to %g", max), error);
-    }
-    *out = n;
-    return APR_SUCCESS;
-}
-
-/* 1 is the default of both: clients send it without meaning anything, and
- * asking for it would switch reasoning off. */
 static apr_status_t take_temperature(clb_chat_t *chat, const char *name,
                                      const clb_json_t *value,
                                      clb_error_t *error)
 {
-    apr_status_t rv = take_number(chat, name, value, 2, &chat->temperature,
-                                  error);
-
-    if (rv == APR_SUCCESS && chat->temperature != 1) {
-        clb_chat_give(chat, CLB_TEMPERATURE, name);
-    }
-    return rv;
-}
-
-static apr_status_t take_top_p(clb_chat_t *chat, const char *name,
-                               const clb_json_t *value, clb_error_t *error)
-{
-    apr_status_t rv = take_number(chat, name, value, 1, &chat->top_p, error);
-
-    if (rv == APR_SUCCESS && chat->top_p != 1) {
-        clb_chat_give(chat, CLB_TOP_P, name);
-    }
-    return rv;
-}
-
-static apr_status_t take_integer(clb_chat_t *chat, const char *name,
-                                 const clb_json_t *value, clb_field_e field,
-                                 apr_int64_t min, apr_int64_t *out,
-                                 clb_error_t *error)
-{
-    double number = clb_json_number(value, -1);
-    apr_int64_t n = clb_json_integer(value, -1);
-
-    if (n < min || n > APR_INT32_MAX || number != (double)n) {
-        return bad(chat, name, apr_psprintf(chat->pool, "an integer of at "
-                   "least %d", (int)min), error);
-    }
-    *out = n;
-    clb_chat_give(chat, field, name);
-    return APR_SUCCESS;
-}
-
-static apr_status_t take_top_k(clb_chat_t *chat, const char *name,
-                               const clb_json_t *value, clb_error_t *error)
-{
-    return take_integer(chat, name, value, CLB_TOP_K, 1, &chat->top_k, error);
-}
-
-static apr_status_t take_max_tokens(clb_chat_t *chat, const char *name,
-                                    const clb_json_t *value,
-                                    clb_error_t *error)
-{
-    /* the newer name is first in the table and wins over the older one */
-    if (clb_chat_given(chat, CLB_MAX_TOKENS)) {
-        return APR_SUCCESS;
-    }
-    return take_integer(chat, name, value, CLB_MAX_TOKENS, 1,
-                        &chat->max_tokens, error);
-}
-
-static apr_status_t take_stop(clb_chat_t *chat, const char *name,
-                              const clb_json_t *value, clb_error_t *error)
-{
-    apr_size_t i, n = clb_json_is_array(value) ? clb_json_size(value) : 1;
-
-    if (n > STOPS_MAX) {
-        return bad(chat, name, "at most 16 strings", error);
-    }
-    for (i = 0; i < n; i++) {
-        const char *stop = clb_json_string(clb_json_is_array(value)
-                                           ? clb_json_at(value, i) : value);
-
-        if (stop == NULL || strlen(stop) > STOP_LEN_MAX) {
-            return bad(chat, name, "a string or an array of strings of at "
-                       "most 256 bytes", error);
-        }
-        if (*stop != '\0') {
-            APR_ARRAY_PUSH(chat->stop, const char *) = stop;
-        }
-    }
-    return APR_SUCCESS;
-}
-
-static apr_status_t take_stream(clb_chat_t *chat, const char *name,
-                                const clb_json_t *value, clb_error_t *error)
-{
-    if (!clb_json_is_bool(value)) {
-        return bad(chat, name, "a boolean", error);
-    }
-    chat->stream = clb_json_true(value);
-    return APR_SUCCESS;
+    return clb_take_sampling(chat, name, value, CLB_TEMPERATURE, 2,
+                             &chat->temperature, error);
 }
 
 static apr_status_t take_stream_options(clb_chat_t *chat, const char *name,
@@ -164,23 +24,9 @@ static apr_status_t take_stream_options(clb_chat_t *chat, const char *name,
                                         clb_error_t *error)
 {
     if (!clb_json_is_object(value)) {
-        return bad(chat, name, "an object", error);
+        return clb_take_bad(chat, name, "an object", error);
     }
     chat->include_usage = clb_json_true(clb_json_get(value, "include_usage"));
-    return APR_SUCCESS;
-}
-
-static apr_status_t take_effort(clb_chat_t *chat, const char *name,
-                                const clb_json_t *value, clb_error_t *error)
-{
-    const char *effort = clb_json_string(value);
-
-    if (effort == NULL
-        || clb_effort_parse(&chat->effort, effort) != APR_SUCCESS) {
-        return bad(chat, name, "one of none, minimal, low, medium, high, "
-                   "xhigh, max", error);
-    }
-    clb_chat_give(chat, CLB_EFFORT, name);
     return APR_SUCCESS;
 }
 
@@ -194,14 +40,14 @@ static apr_status_t take_reasoning(clb_chat_t *chat, const char *name,
     apr_status_t rv = APR_SUCCESS;
 
     if (!clb_json_is_object(value)) {
-        return bad(chat, name, "an object", error);
+        return clb_take_bad(chat, name, "an object", error);
     }
     if (effort != NULL) {
-        rv = take_effort(chat, "reasoning.effort", effort, error);
+        rv = clb_take_effort(chat, "reasoning.effort", effort, error);
     }
     if (rv == APR_SUCCESS && budget != NULL) {
-        rv = take_integer(chat, "reasoning.max_tokens", budget, CLB_BUDGET, 0,
-                          &chat->budget, error);
+        rv = clb_take_integer(chat, "reasoning.max_tokens", budget,
+                              CLB_BUDGET, 0, &chat->budget, error);
     }
     return rv;
 }
@@ -214,7 +60,7 @@ static apr_status_t take_thinking(clb_chat_t *chat, const char *name,
     const clb_json_t *budget = clb_json_get(value, "budget_tokens");
 
     if (type == NULL) {
-        return bad(chat, name, "an object with a type", error);
+        return clb_take_bad(chat, name, "an object with a type", error);
     }
     if (strcmp(type, "disabled") == 0) {
         chat->budget = 0;
@@ -222,8 +68,8 @@ static apr_status_t take_thinking(clb_chat_t *chat, const char *name,
         return APR_SUCCESS;
     }
     return budget == NULL ? APR_SUCCESS
-         : take_integer(chat, "thinking.budget_tokens", budget, CLB_BUDGET, 0,
-                        &chat->budget, error);
+         : clb_take_integer(chat, "thinking.budget_tokens", budget,
+                            CLB_BUDGET, 0, &chat->budget, error);
 }
 
 static apr_status_t take_one(clb_chat_t *chat, const char *name,
@@ -237,63 +83,25 @@ static apr_status_t take_one(clb_chat_t *chat, const char *name,
     return APR_SUCCESS;
 }
 
-/* Values by which a client says "nothing in particular". */
-static int asks(const clb_json_t *value)
-{
-    const char *text = clb_json_string(value);
-
-    if (text != NULL) {
-        return *text != '\0' && strcmp(text, "auto") != 0
-            && strcmp(text, "default") != 0;
-    }
-    if (clb_json_is_number(value)) {
-        return clb_json_number(value, 0) != 0;
-    }
-    if (clb_json_is_bool(value)) {
-        return clb_json_true(value);
-    }
-    return clb_json_size(value) > 0;
-}
-
-apr_status_t clb_openai_ignore(clb_chat_t *chat, const char *name,
-                               const clb_json_t *value, clb_error_t *error)
-{
-    /* 0 is a seed like any other */
-    if (asks(value) || strcmp(name, "seed") == 0) {
-        clb_chat_give(chat, CLB_OTHER, name);
-    }
-    return APR_SUCCESS;
-}
-
-apr_status_t clb_openai_refuse(clb_chat_t *chat, const char *name,
-                               const clb_json_t *value, clb_error_t *error)
-{
-    if (!asks(value)) {
-        return APR_SUCCESS;
-    }
-    return clb_error_set(error, chat->pool, CLB_UNSUPPORTED, name,
-                         "'%s' is not supported by this server", name);
-}
-
-const clb_openai_field_t clb_openai_common[] = {
-    { "model", take_model },
+const clb_take_t clb_openai_common[] = {
+    { "model", clb_take_model },
     { "temperature", take_temperature },
-    { "top_p", take_top_p },
-    { "top_k", take_top_k },
-    { "max_completion_tokens", take_max_tokens },
-    { "max_tokens", take_max_tokens },
-    { "stop", take_stop },
-    { "stream", take_stream },
+    { "top_p", clb_take_top_p },
+    { "top_k", clb_take_top_k },
+    { "max_completion_tokens", clb_take_max_tokens },
+    { "max_tokens", clb_take_max_tokens },
+    { "stop", clb_take_stop },
+    { "stream", clb_take_stream },
     { "stream_options", take_stream_options },
-    { "reasoning_effort", take_effort },
+    { "reasoning_effort", clb_take_effort },
     { "reasoning", take_reasoning },
     { "thinking", take_thinking },
     { "n", take_one },
-    { "logprobs", clb_openai_refuse },
-    { "presence_penalty", clb_openai_ignore },
-    { "frequency_penalty", clb_openai_ignore },
-    { "logit_bias", clb_openai_ignore },
-    { "seed", clb_openai_ignore },
+    { "logprobs", clb_take_refused },
+    { "presence_penalty", clb_take_ignored },
+    { "frequency_penalty", clb_take_ignored },
+    { "logit_bias", clb_take_ignored },
+    { "seed", clb_take_ignored },
     { NULL, NULL }
 };
 
@@ -389,11 +197,12 @@ void clb_openai_end(clb_reply_t *reply)
 void clb_openai_error(clb_reply_t *reply, const clb_error_t *error)
 {
     clb_sse_begin(&reply->out);
-    clb_openai_error_body(&reply->out, error);
+    clb_openai_error_body(&reply->out, error, reply->request);
     clb_sse_end(&reply->out);
 }
 
-void clb_openai_error_body(clb_buf_t *out, const clb_error_t *error)
+void clb_openai_error_body(clb_buf_t *out, const clb_error_t *error,
+                           const char *request)
 {
     const clb_error_info_t *info = clb_error_info(error->kind);
 

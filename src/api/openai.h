@@ -3,31 +3,12 @@
 #define CLB_OPENAI_H
 
 #include "dialect.h"
+#include "take.h"
 
 /** What OpenAI's chat completions and completions share. */
 
-/** One kind of check a request field gets. */
-typedef struct clb_openai_field_t {
-    const char *name;
-    apr_status_t (*take)(clb_chat_t *chat, const char *name,
-                         const clb_json_t *value, clb_error_t *error);
-} clb_openai_field_t;
-
-/** Run the fields of @a table (ends with a NULL name) that @a body has. */
-apr_status_t clb_openai_fields(clb_chat_t *chat, const clb_json_t *body,
-                               const clb_openai_field_t *table,
-                               clb_error_t *error);
-
 /** Fields both have: model, sampling, limits, stop, stream, n, ... */
-extern const clb_openai_field_t clb_openai_common[];
-
-/** A field no CLI honours; reported if it asks for something. */
-apr_status_t clb_openai_ignore(clb_chat_t *chat, const char *name,
-                               const clb_json_t *value, clb_error_t *error);
-
-/** A field that must not be given with a value that asks for something. */
-apr_status_t clb_openai_refuse(clb_chat_t *chat, const char *name,
-                               const clb_json_t *value, clb_error_t *error);
+extern const clb_take_t clb_openai_common[];
 
 /** OpenAI's name for why an answer ended. */
 const char *clb_openai_finish(clb_stop_e stop);
@@ -56,6 +37,7 @@ void clb_openai_end(clb_reply_t *reply);
 void clb_openai_error(clb_reply_t *reply, const clb_error_t *error);
 
 /** An error as a body. */
-void clb_openai_error_body(clb_buf_t *out, const clb_error_t *error);
+void clb_openai_error_body(clb_buf_t *out, const clb_error_t *error,
+                           const char *request);
 
 #endif

@@ -15,20 +15,20 @@ static apr_status_t take_modalities(clb_chat_t *chat, const char *name,
 
     return clb_json_size(value) == 1 && only != NULL
            && strcmp(only, "text") == 0 ? APR_SUCCESS
-         : clb_openai_refuse(chat, name, value, error);
+         : clb_take_refused(chat, name, value, error);
 }
 
 /* `metadata`, `user` and their like ask for nothing a client could miss. */
-static const clb_openai_field_t fields[] = {
+static const clb_take_t fields[] = {
     { "modalities", take_modalities },
-    { "audio", clb_openai_refuse },
-    { "top_logprobs", clb_openai_refuse },
-    { "web_search_options", clb_openai_ignore },
-    { "prediction", clb_openai_ignore },
-    { "verbosity", clb_openai_ignore },
-    { "moderation", clb_openai_ignore },
-    { "service_tier", clb_openai_ignore },
-    { "store", clb_openai_ignore },
+    { "audio", clb_take_refused },
+    { "top_logprobs", clb_take_refused },
+    { "web_search_options", clb_take_ignored },
+    { "prediction", clb_take_ignored },
+    { "verbosity", clb_take_ignored },
+    { "moderation", clb_take_ignored },
+    { "service_tier", clb_take_ignored },
+    { "store", clb_take_ignored },
     { NULL, NULL }
 };
 
@@ -37,11 +37,11 @@ static apr_status_t parse(clb_chat_t *chat, const clb_json_t *body,
 {
     apr_status_t rv;
 
-    if ((rv = clb_openai_fields(chat, body, clb_openai_common, error))
+    if ((rv = clb_take_fields(chat, body, clb_openai_common, error))
         == APR_SUCCESS
-        && (rv = clb_openai_fields(chat, body, fields, error))
+        && (rv = clb_take_fields(chat, body, fields, error))
         == APR_SUCCESS
-        && (rv = clb_openai_fields(chat, body, clb_openai_tool_fields, error))
+        && (rv = clb_take_fields(chat, body, clb_openai_tool_fields, error))
         == APR_SUCCESS) {
         rv = clb_openai_messages(chat, body, error);
     }
@@ -211,6 +211,19 @@ static void whole(clb_reply_t *reply)
                      finish(reply, reply->stop));
 }
 
+static clb_json_t *model(const char *id, const char *owner, apr_time_t since,
+                         apr_pool_t *pool)
+{
+    return clb_json_pack(pool, "{s:s, s:s, s:I, s:s}", "id", id, "object",
+                         "model", "created", (long long)apr_time_sec(since),
+                         "owned_by", owner);
+}
+
+static clb_json_t *models(const clb_json_t *list, apr_pool_t *pool)
+{
+    return clb_json_pack(pool, "{s:s, s:O}", "object", "list", "data", list);
+}
+
 const clb_dialect_t clb_openai_chat = {
     .name = "openai-chat",
     .id_prefix = "chatcmpl-",
@@ -220,4 +233,6 @@ const clb_dialect_t clb_openai_chat = {
     .error = clb_openai_error,
     .whole = whole,
     .error_body = clb_openai_error_body,
+    .model = model,
+    .models = models,
 };

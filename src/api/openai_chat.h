@@ -11,7 +11,7 @@
  */
 
 /** The fields of tools and of the answer's form. */
-extern const clb_openai_field_t clb_openai_tool_fields[];
+extern const clb_take_t clb_openai_tool_fields[];
 
 /** Read `messages`. */
 apr_status_t clb_openai_messages(clb_chat_t *chat, const clb_json_t *body,

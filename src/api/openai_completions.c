@@ -29,14 +29,14 @@ static apr_status_t take_best_of(clb_chat_t *chat, const char *name,
                                  const clb_json_t *value, clb_error_t *error)
 {
     return clb_json_number(value, 0) == 1 ? APR_SUCCESS
-         : clb_openai_refuse(chat, name, value, error);
+         : clb_take_refused(chat, name, value, error);
 }
 
-static const clb_openai_field_t fields[] = {
+static const clb_take_t fields[] = {
     { "prompt", take_prompt },
     { "best_of", take_best_of },
-    { "echo", clb_openai_refuse },
-    { "suffix", clb_openai_refuse },
+    { "echo", clb_take_refused },
+    { "suffix", clb_take_refused },
     { NULL, NULL }
 };
 
@@ -45,9 +45,9 @@ static apr_status_t parse(clb_chat_t *chat, const clb_json_t *body,
 {
     apr_status_t rv;
 
-    if ((rv = clb_openai_fields(chat, body, clb_openai_common, error))
+    if ((rv = clb_take_fields(chat, body, clb_openai_common, error))
         != APR_SUCCESS
-        || (rv = clb_openai_fields(chat, body, fields, error))
+        || (rv = clb_take_fields(chat, body, fields, error))
         != APR_SUCCESS) {
         return rv;
     }

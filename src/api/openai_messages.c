@@ -7,52 +7,14 @@
 #include "openai_chat.h"
 
 #include "../core/media.h"
+#include "place.h"
 
 #include <apr_strings.h>
 #include <string.h>
 
-#define MESSAGES_MAX 20000
 #define CALLS_MAX 512
 
-/* Where in the request we are, for the `param` of an error. */
-typedef struct place_t {
-    clb_chat_t *chat;
-    clb_error_t *error;
-    apr_size_t message;
-    int media;               /* images and documents so far */
-} place_t;
-
-static apr_status_t bad(const place_t *at, clb_error_e kind, const char *path,
-                        const char *what)
-{
-    const char *param = apr_psprintf(at->chat->pool, "messages[%"
-                                     APR_SIZE_T_FMT "]%s", at->message, path);
-
-    return clb_error_set(at->error, at->chat->pool, kind, param, "%s %s",
-                         param, what);
-}
-
-static apr_status_t must_be(const place_t *at, const char *path,
-                            const char *need)
-{
-    return need == NULL ? APR_SUCCESS
-         : bad(at, CLB_BAD_REQUEST, path, apr_pstrcat(at->chat->pool,
-               "must be ", need, NULL));
-}
-
-/* Texts of a system message go to the system prompt. */
-static void add_text(const place_t *at, clb_message_t *message,
-                     const char *text)
-{
-    if (message != NULL) {
-        clb_chat_part(message, CLB_PART_TEXT, text);
-    }
-    else {
-        clb_chat_system(at->chat, text);
-    }
-}
-
-static apr_status_t add_media(place_t *at, clb_message_t *message,
+static apr_status_t add_media(clb_place_t *at, clb_message_t *message,
                               clb_part_e kind, const char *path,
                               const char *url, const char *name)
 {
@@ -60,25 +22,21 @@ static apr_status_t add_media(place_t *at, clb_message_t *message,
     apr_status_t rv;
 
     if (url == NULL) {
-        return must_be(at, path, "given by its data: URL");
+        return clb_place_must_be(at, path, "given by its data: URL");
     }
     if (message == NULL) {
-        return bad(at, CLB_BAD_REQUEST, path, "cannot stand in a system "
-                   "message");
+        return clb_place_bad(at, CLB_BAD_REQUEST, path, "cannot stand in a "
+                             "system message");
     }
-    if (++at->media > CLB_MEDIA_COUNT) {
-        return bad(at, CLB_BAD_REQUEST, path, apr_psprintf(at->chat->pool,
-                   "is one too many: a request may have %d images and files",
-                   CLB_MEDIA_COUNT));
-    }
-    rv = must_be(at, path, clb_media_take_url(&part, url, at->chat->pool));
-    if (rv == APR_SUCCESS) {
+    if ((rv = clb_place_count(at, path)) == APR_SUCCESS
+        && (rv = clb_place_must_be(at, path, clb_media_take_url(&part, url,
+                                   at->chat->pool))) == APR_SUCCESS) {
         APR_ARRAY_PUSH(message->parts, clb_part_t) = part;
     }
     return rv;
 }
 
-static apr_status_t take_image(place_t *at, clb_message_t *message,
+static apr_status_t take_image(clb_place_t *at, clb_message_t *message,
                                const char *path, const clb_json_t *part)
 {
     const clb_json_t *image = clb_json_get(part, "image_url");
@@ -90,15 +48,16 @@ static apr_status_t take_image(place_t *at, clb_message_t *message,
     return add_media(at, message, CLB_PART_IMAGE, path, url, NULL);
 }
 
-static apr_status_t take_file(place_t *at, clb_message_t *message,
+static apr_status_t take_file(clb_place_t *at, clb_message_t *message,
                               const char *path, const clb_json_t *part)
 {
     const clb_json_t *file = clb_json_get(part, "file");
 
     file = clb_json_is_object(file) ? file : part;
     if (clb_json_get(file, "file_data") == NULL) {
-        return bad(at, CLB_UNSUPPORTED, path, "must have file_data, a data: "
-                   "URL: this server stores and fetches no files");
+        return clb_place_bad(at, CLB_UNSUPPORTED, path, "must have file_data, "
+                             "a data: URL: this server stores and fetches no "
+                             "files");
     }
     return add_media(at, message, CLB_PART_DOCUMENT, path,
                      clb_json_get_string(file, "file_data"),
@@ -116,7 +75,7 @@ static int is_one_of(const char *type, const char *const *names)
     return 0;
 }
 
-static apr_status_t take_typed(place_t *at, clb_message_t *message,
+static apr_status_t take_typed(clb_place_t *at, clb_message_t *message,
                                const char *path, const clb_json_t *part,
                                const char *type)
 {
@@ -134,9 +93,9 @@ static apr_status_t take_typed(place_t *at, clb_message_t *message,
     }
     if (is_one_of(type, texts)) {
         if (text == NULL) {
-            return bad(at, CLB_BAD_REQUEST, path, "must have a text");
+            return clb_place_bad(at, CLB_BAD_REQUEST, path, "must have a text");
         }
-        add_text(at, message, text);
+        clb_place_text(at, message, text);
         return APR_SUCCESS;
     }
     if (strcmp(type, "image_url") == 0 || strcmp(type, "input_image") == 0) {
@@ -145,28 +104,29 @@ static apr_status_t take_typed(place_t *at, clb_message_t *message,
     if (strcmp(type, "file") == 0 || strcmp(type, "input_file") == 0) {
         return take_file(at, message, path, part);
     }
-    return bad(at, CLB_UNSUPPORTED, path, apr_pstrcat(at->chat->pool,
-               "has the type '", type, "'; the CLIs take text, images and "
-               "files, no sound and no film", NULL));
+    return clb_place_bad(at, CLB_UNSUPPORTED, path, apr_pstrcat(
+                         at->chat->pool, "has the type '", type, "'; the CLIs "
+                         "take text, images and files, no sound and no film",
+                         NULL));
 }
 
-static apr_status_t take_part(place_t *at, clb_message_t *message,
+static apr_status_t take_part(clb_place_t *at, clb_message_t *message,
                               const clb_json_t *part, apr_size_t i)
 {
-    const char *path = apr_psprintf(at->chat->pool, ".content[%"
-                                    APR_SIZE_T_FMT "]", i);
+    const char *path = clb_place_item(at, ".content", i);
     const char *type = clb_json_get_string(part, "type");
 
     if (clb_json_is_string(part)) {
-        add_text(at, message, clb_json_string(part));
+        clb_place_text(at, message, clb_json_string(part));
         return APR_SUCCESS;
     }
     return type == NULL
-         ? bad(at, CLB_BAD_REQUEST, path, "must be a part with a type")
+         ? clb_place_bad(at, CLB_BAD_REQUEST, path, "must be a part with a "
+                         "type")
          : take_typed(at, message, path, part, type);
 }
 
-static apr_status_t take_content(place_t *at, clb_message_t *message,
+static apr_status_t take_content(clb_place_t *at, clb_message_t *message,
                                  const clb_json_t *content)
 {
     apr_size_t i;
@@ -176,12 +136,12 @@ static apr_status_t take_content(place_t *at, clb_message_t *message,
         return APR_SUCCESS;
     }
     if (clb_json_is_string(content)) {
-        add_text(at, message, clb_json_string(content));
+        clb_place_text(at, message, clb_json_string(content));
         return APR_SUCCESS;
     }
     if (!clb_json_is_array(content)) {
-        return bad(at, CLB_BAD_REQUEST, ".content",
-                   "must be a string or an array of parts");
+        return clb_place_bad(at, CLB_BAD_REQUEST, ".content", "must be a "
+                             "string or an array of parts");
     }
     for (i = 0; i < clb_json_size(content); i++) {
         if ((rv = take_part(at, message, clb_json_at(content, i), i))
@@ -209,11 +169,10 @@ static const char *input(const clb_json_t *custom, apr_pool_t *pool)
                                              text == NULL ? "" : text));
 }
 
-static apr_status_t take_call(const place_t *at, clb_message_t *message,
+static apr_status_t take_call(const clb_place_t *at, clb_message_t *message,
                               const clb_json_t *call, apr_size_t i)
 {
-    const char *path = apr_psprintf(at->chat->pool, ".tool_calls[%"
-                                    APR_SIZE_T_FMT "]", i);
+    const char *path = clb_place_item(at, ".tool_calls", i);
     const clb_json_t *custom = clb_json_get(call, "custom");
     const clb_json_t *function = clb_json_get(call, "function");
     const clb_json_t *what = custom != NULL ? custom
@@ -223,11 +182,12 @@ static apr_status_t take_call(const place_t *at, clb_message_t *message,
     clb_part_t *part;
 
     if (id == NULL || *id == '\0' || name == NULL || *name == '\0') {
-        return bad(at, CLB_BAD_REQUEST, path, "must have an id and the name "
-                   "of a function");
+        return clb_place_bad(at, CLB_BAD_REQUEST, path, "must have an id and "
+                             "the name of a function");
     }
     if (clb_chat_find(message, CLB_PART_CALL, id) >= 0) {
-        return bad(at, CLB_BAD_REQUEST, path, "has the id of another call");
+        return clb_place_bad(at, CLB_BAD_REQUEST, path, "has the id of "
+                             "another call");
     }
     part = clb_chat_part(message, CLB_PART_CALL, custom != NULL
         ? input(custom, at->chat->pool)
@@ -239,7 +199,7 @@ static apr_status_t take_call(const place_t *at, clb_message_t *message,
 
 /* The older form: a call without an id, one in a message. Its result names
  * the function, so that is the id. */
-static apr_status_t take_function_call(const place_t *at,
+static apr_status_t take_function_call(const clb_place_t *at,
                                        clb_message_t *message,
                                        const clb_json_t *call)
 {
@@ -247,7 +207,8 @@ static apr_status_t take_function_call(const place_t *at,
     clb_part_t *part;
 
     if (name == NULL || *name == '\0') {
-        return bad(at, CLB_BAD_REQUEST, ".function_call", "must have a name");
+        return clb_place_bad(at, CLB_BAD_REQUEST, ".function_call", "must "
+                             "have a name");
     }
     part = clb_chat_part(message, CLB_PART_CALL, arguments(
         clb_json_get(call, "arguments"), at->chat->pool));
@@ -255,7 +216,7 @@ static apr_status_t take_function_call(const place_t *at,
     return APR_SUCCESS;
 }
 
-static apr_status_t take_assistant(place_t *at, const clb_json_t *json)
+static apr_status_t take_assistant(clb_place_t *at, const clb_json_t *json)
 {
     clb_message_t *message = clb_chat_message(at->chat, CLB_ROLE_ASSISTANT);
     const char *reasoning = clb_json_get_string(json, "reasoning_content");
@@ -268,8 +229,8 @@ static apr_status_t take_assistant(place_t *at, const clb_json_t *json)
         clb_chat_part(message, CLB_PART_REASONING, reasoning);
     }
     if (clb_json_size(calls) > CALLS_MAX) {
-        return bad(at, CLB_BAD_REQUEST, ".tool_calls", "must be at most 512 "
-                   "calls");
+        return clb_place_bad(at, CLB_BAD_REQUEST, ".tool_calls", "must be at "
+                             "most 512 calls");
     }
     rv = take_content(at, message, clb_json_get(json, "content"));
     for (i = 0; i < clb_json_size(calls) && rv == APR_SUCCESS; i++) {
@@ -279,30 +240,7 @@ static apr_status_t take_assistant(place_t *at, const clb_json_t *json)
          ? take_function_call(at, message, call) : rv;
 }
 
-/* 1 if @a id is of a call in the assistant message before that has no result
- * yet. Between them are only other results. */
-static int expected(const clb_chat_t *chat, const char *id)
-{
-    int i;
-
-    for (i = chat->messages->nelts - 1; i >= 0; i--) {
-        const clb_message_t *message = &APR_ARRAY_IDX(chat->messages, i,
-                                                      clb_message_t);
-
-        if (message->role == CLB_ROLE_ASSISTANT) {
-            return clb_chat_find(message, CLB_PART_CALL, id) >= 0;
-        }
-        if (message->parts->nelts != 1
-            || APR_ARRAY_IDX(message->parts, 0, clb_part_t).kind
-               != CLB_PART_RESULT
-            || clb_chat_find(message, CLB_PART_RESULT, id) >= 0) {
-            return 0;
-        }
-    }
-    return 0;
-}
-
-static apr_status_t take_result(place_t *at, const clb_json_t *json,
+static apr_status_t take_result(clb_place_t *at, const clb_json_t *json,
                                 const char *key)
 {
     const char *id = clb_json_get_string(json, key);
@@ -311,10 +249,11 @@ static apr_status_t take_result(place_t *at, const clb_json_t *json,
     clb_part_t *part;
     apr_status_t rv;
 
-    if (id == NULL || !expected(at->chat, id)) {
-        return bad(at, CLB_BAD_REQUEST, apr_pstrcat(at->chat->pool, ".", key,
-                   NULL), "must be that of a call in the assistant message "
-                   "before, which has no other result");
+    if (id == NULL || !clb_chat_expects(at->chat, id)) {
+        return clb_place_bad(at, CLB_BAD_REQUEST, apr_pstrcat(at->chat->pool,
+                             ".", key, NULL), "must be that of a call in the "
+                             "assistant message before, which has no other "
+                             "result");
     }
     rv = take_content(at, &content, clb_json_get(json, "content"));
     part = clb_chat_part(clb_chat_message(at->chat, CLB_ROLE_USER),
@@ -324,13 +263,13 @@ static apr_status_t take_result(place_t *at, const clb_json_t *json,
     return rv;
 }
 
-static apr_status_t take_message(place_t *at, const clb_json_t *json)
+static apr_status_t take_message(clb_place_t *at, const clb_json_t *json)
 {
     const char *role = clb_json_get_string(json, "role");
     const clb_json_t *content = clb_json_get(json, "content");
 
     if (role == NULL) {
-        return bad(at, CLB_BAD_REQUEST, ".role", "must be a string");
+        return clb_place_bad(at, CLB_BAD_REQUEST, ".role", "must be a string");
     }
     if (strcmp(role, "system") == 0 || strcmp(role, "developer") == 0) {
         return take_content(at, NULL, content);
@@ -348,33 +287,12 @@ static apr_status_t take_message(place_t *at, const clb_json_t *json)
     if (strcmp(role, "function") == 0) {
         return take_result(at, json, "name");
     }
-    return bad(at, CLB_BAD_REQUEST, ".role", "must be one of system, "
-               "developer, user, assistant, tool, function");
+    return clb_place_bad(at, CLB_BAD_REQUEST, ".role", "must be one of system, "
+                         "developer, user, assistant, tool, function");
 }
 
 apr_status_t clb_openai_messages(clb_chat_t *chat, const clb_json_t *body,
                                  clb_error_t *error)
 {
-    const clb_json_t *messages = clb_json_get(body, "messages");
-    place_t at = { chat, error, 0, 0 };
-    const char *unanswered;
-    apr_status_t rv;
-
-    if (!clb_json_is_array(messages) || clb_json_size(messages) == 0
-        || clb_json_size(messages) > MESSAGES_MAX) {
-        return clb_error_set(error, chat->pool, CLB_BAD_REQUEST, "messages",
-                             "'messages' must be an array of 1 to %d "
-                             "messages", MESSAGES_MAX);
-    }
-    for (; at.message < clb_json_size(messages); at.message++) {
-        if ((rv = take_message(&at, clb_json_at(messages, at.message)))
-            != APR_SUCCESS) {
-            return rv;
-        }
-    }
-    unanswered = clb_chat_unanswered(chat);
-    return unanswered == NULL ? APR_SUCCESS
-         : clb_error_set(error, chat->pool, CLB_BAD_REQUEST, "messages",
-                         "messages: the tool call '%s' must be followed by its "
-                         "result, before any other message", unanswered);
+    return clb_place_messages(chat, body, take_message, error);
 }

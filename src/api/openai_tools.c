@@ -11,19 +11,6 @@
 #include <string.h>
 
 #define TOOLS_MAX 512
-#define NAME_MAX_LEN 256
-
-/* What a tool without parameters takes, and one that takes free text. */
-#define NO_ARGUMENTS "{\"type\":\"object\",\"properties\":{}}"
-#define FREE_TEXT "{\"type\":\"object\",\"properties\":{\"input\":" \
-    "{\"type\":\"string\"}},\"required\":[\"input\"]}"
-
-static apr_status_t bad(clb_chat_t *chat, const char *param, const char *what,
-                        clb_error_t *error)
-{
-    return clb_error_set(error, chat->pool, CLB_BAD_REQUEST, param, "%s %s",
-                         param, what);
-}
 
 /* A definition stands below its type's name, or beside the type. */
 static const clb_json_t *definition(const clb_json_t *tool, const char *type)
@@ -33,60 +20,6 @@ static const clb_json_t *definition(const clb_json_t *tool, const char *type)
     return clb_json_is_object(below) ? below : tool;
 }
 
-/* What no vendor takes as the schema of arguments is refused here, where the
- * tool can be named: a CLI that gets one may offer its model no tool at all. */
-static const char *wrong_schema(const clb_json_t *schema)
-{
-    const clb_json_t *type = clb_json_get(schema, "type");
-    const clb_json_t *properties = clb_json_get(schema, "properties");
-    const clb_json_t *required = clb_json_get(schema, "required");
-    const char *name = clb_json_string(clb_json_is_array(type)
-                                       ? clb_json_at(type, 0) : type);
-
-    if (schema != NULL && !clb_json_is_object(schema)) {
-        return "must have an object as its parameters";
-    }
-    if (type != NULL && (name == NULL || strcmp(name, "object") != 0)) {
-        return "must have parameters of type object";
-    }
-    /* PHP writes an empty object as an array */
-    if (properties != NULL && !clb_json_is_object(properties)
-        && !(clb_json_is_array(properties) && clb_json_size(properties) == 0)) {
-        return "must have an object as its parameters' properties";
-    }
-    return required != NULL && !clb_json_is_array(required)
-         ? "must have an array as its parameters' required" : NULL;
-}
-
-static apr_status_t add_tool(clb_chat_t *chat, const char *at,
-                             const clb_json_t *json, int custom,
-                             clb_error_t *error)
-{
-    const clb_json_t *schema = clb_json_get(json, "parameters");
-    const char *name = clb_json_get_string(json, "name");
-    const char *wrong = custom ? NULL : wrong_schema(schema);
-    clb_tool_t *tool;
-
-    if (name == NULL || *name == '\0' || strlen(name) > NAME_MAX_LEN) {
-        return bad(chat, at, "must have a name of 1 to 256 bytes", error);
-    }
-    if (clb_chat_tool(chat, name) != NULL) {
-        return bad(chat, at, apr_psprintf(chat->pool, "has the name '%s', "
-                   "which another tool has, too", name), error);
-    }
-    if (wrong != NULL) {
-        return bad(chat, at, wrong, error);
-    }
-    tool = apr_array_push(chat->tools);
-    tool->name = name;
-    tool->description = clb_json_get_string(json, "description");
-    tool->custom = custom;
-    tool->schema = custom ? FREE_TEXT
-                 : clb_json_size(schema) == 0 ? NO_ARGUMENTS
-                 : clb_json_text(chat->pool, schema);
-    return APR_SUCCESS;
-}
-
 static apr_status_t take_tools(clb_chat_t *chat, const char *name,
                                const clb_json_t *value, clb_error_t *error)
 {
@@ -94,7 +27,8 @@ static apr_status_t take_tools(clb_chat_t *chat, const char *name,
     apr_size_t i;
 
     if (!clb_json_is_array(value) || clb_json_size(value) > TOOLS_MAX) {
-        return bad(chat, name, "must be an array of at most 512 tools", error);
+        return clb_take_wrong(chat, name, "must be an array of at most 512 "
+                              "tools", error);
     }
     for (i = 0; i < clb_json_size(value) && rv == APR_SUCCESS; i++) {
         const clb_json_t *tool = clb_json_at(value, i);
@@ -108,7 +42,8 @@ static apr_status_t take_tools(clb_chat_t *chat, const char *name,
                 "%s must be of type function or custom: the client runs its "
                 "tools, this server has none", at);
         }
-        rv = add_tool(chat, at, definition(tool, type), *type == 'c', error);
+        rv = clb_take_tool(chat, at, definition(tool, type), "parameters",
+                           *type == 'c', error);
     }
     return rv;
 }
@@ -121,27 +56,16 @@ static apr_status_t take_functions(clb_chat_t *chat, const char *name,
     apr_size_t i;
 
     if (!clb_json_is_array(value) || clb_json_size(value) > TOOLS_MAX) {
-        return bad(chat, name, "must be an array of at most 512 functions",
-                   error);
+        return clb_take_wrong(chat, name, "must be an array of at most 512 "
+                              "functions", error);
     }
     chat->functions = chat->one_call = clb_json_size(value) > 0;
     for (i = 0; i < clb_json_size(value) && rv == APR_SUCCESS; i++) {
-        rv = add_tool(chat, apr_psprintf(chat->pool, "%s[%" APR_SIZE_T_FMT "]",
-                      name, i), clb_json_at(value, i), 0, error);
+        rv = clb_take_tool(chat, apr_psprintf(chat->pool, "%s[%"
+                           APR_SIZE_T_FMT "]", name, i), clb_json_at(value, i),
+                           "parameters", 0, error);
     }
     return rv;
-}
-
-static apr_status_t choose(clb_chat_t *chat, const char *param,
-                           const char *name, clb_error_t *error)
-{
-    if (name == NULL || clb_chat_tool(chat, name) == NULL) {
-        return bad(chat, param, "must name one of the tools", error);
-    }
-    chat->choice = CLB_CHOICE_NAMED;
-    chat->chosen = name;
-    clb_chat_give(chat, CLB_FORCED, param);
-    return APR_SUCCESS;
 }
 
 /* Leave only the tools that @a list names. */
@@ -154,7 +78,8 @@ static apr_status_t allow(clb_chat_t *chat, const char *param,
     int n;
 
     if (clb_json_size(list) == 0) {
-        return bad(chat, param, "must name some of the tools", error);
+        return clb_take_wrong(chat, param, "must name some of the tools",
+                              error);
     }
     for (i = 0; i < clb_json_size(list); i++) {
         const clb_json_t *item = clb_json_at(list, i);
@@ -165,7 +90,8 @@ static apr_status_t allow(clb_chat_t *chat, const char *param,
                                : clb_chat_tool(chat, name);
 
         if (tool == NULL) {
-            return bad(chat, param, "must name some of the tools", error);
+            return clb_take_wrong(chat, param, "must name some of the tools",
+                                  error);
         }
         named[tool - (const clb_tool_t *)(const void *)tools->elts] = 1;
     }
@@ -193,8 +119,8 @@ static apr_status_t choose_mode(clb_chat_t *chat, const char *param,
         clb_chat_give(chat, CLB_FORCED, param);
     }
     else {
-        return bad(chat, param, "must be none, auto, required, or an object "
-                   "that names a tool", error);
+        return clb_take_wrong(chat, param, "must be none, auto, required, or "
+                              "an object that names a tool", error);
     }
     return APR_SUCCESS;
 }
@@ -208,8 +134,8 @@ static apr_status_t no_choice(clb_chat_t *chat, const char *name,
 
     return mode != NULL && (strcmp(mode, "none") == 0
                             || strcmp(mode, "auto") == 0) ? APR_SUCCESS
-         : bad(chat, name, "must be none or auto, as there is nothing to "
-               "choose from", error);
+         : clb_take_wrong(chat, name, "must be none or auto, as there is "
+                          "nothing to choose from", error);
 }
 
 static apr_status_t take_tool_choice(clb_chat_t *chat, const char *name,
@@ -227,8 +153,8 @@ static apr_status_t take_tool_choice(clb_chat_t *chat, const char *name,
         return choose_mode(chat, name, clb_json_string(value), error);
     }
     if (type == NULL) {
-        return bad(chat, name, "must be a string or an object with a type",
-                   error);
+        return clb_take_wrong(chat, name, "must be a string or an object "
+                              "with a type", error);
     }
     if (strcmp(type, "allowed_tools") == 0) {
         allowed = definition(value, "allowed_tools");
@@ -238,8 +164,8 @@ static apr_status_t take_tool_choice(clb_chat_t *chat, const char *name,
                            error);
     }
     if (strcmp(type, "function") == 0 || strcmp(type, "custom") == 0) {
-        return choose(chat, name, clb_json_get_string(definition(value, type),
-                                                      "name"), error);
+        return clb_take_choice(chat, name, clb_json_get_string(
+                               definition(value, type), "name"), error);
     }
     return choose_mode(chat, name, type, error);
 }
@@ -253,14 +179,15 @@ static apr_status_t take_function_call(clb_chat_t *chat, const char *name,
     }
     return clb_json_is_string(value)
          ? choose_mode(chat, name, clb_json_string(value), error)
-         : choose(chat, name, clb_json_get_string(value, "name"), error);
+         : clb_take_choice(chat, name, clb_json_get_string(value, "name"),
+                           error);
 }
 
 static apr_status_t take_parallel(clb_chat_t *chat, const char *name,
                                   const clb_json_t *value, clb_error_t *error)
 {
     if (!clb_json_is_bool(value)) {
-        return bad(chat, name, "must be a boolean", error);
+        return clb_take_wrong(chat, name, "must be a boolean", error);
     }
     chat->one_call = chat->one_call || !clb_json_true(value);
     return APR_SUCCESS;
@@ -271,31 +198,26 @@ static apr_status_t take_response_format(clb_chat_t *chat, const char *name,
                                          clb_error_t *error)
 {
     const char *type = clb_json_get_string(value, "type");
-    const clb_json_t *schema;
 
     if (type != NULL && strcmp(type, "text") == 0) {
         return APR_SUCCESS;
     }
     if (type != NULL && strcmp(type, "json_object") == 0) {
         chat->format = CLB_FORMAT_JSON;
+        chat->format_name = name;
         return APR_SUCCESS;
     }
     if (type == NULL || strcmp(type, "json_schema") != 0) {
-        return bad(chat, name, "must be of type text, json_object or "
-                   "json_schema", error);
+        return clb_take_wrong(chat, name, "must be of type text, json_object "
+                              "or json_schema", error);
     }
-    schema = clb_json_get(definition(value, "json_schema"), "schema");
-    if (!clb_json_is_object(schema)) {
-        return bad(chat, "response_format.json_schema", "must have an object "
-                   "as its schema", error);
-    }
-    chat->format = CLB_FORMAT_SCHEMA;
-    chat->schema = clb_json_text(chat->pool, schema);
-    return APR_SUCCESS;
+    return clb_take_schema(chat, name, "response_format.json_schema",
+                           clb_json_get(definition(value, "json_schema"),
+                                        "schema"), error);
 }
 
 /* The choice is among the tools, so they come first. */
-const clb_openai_field_t clb_openai_tool_fields[] = {
+const clb_take_t clb_openai_tool_fields[] = {
     { "tools", take_tools },
     { "functions", take_functions },
     { "tool_choice", take_tool_choice },

@@ -9,6 +9,14 @@ void clb_sse_begin(clb_buf_t *out)
     clb_buf_puts(out, "data: ");
 }
 
+void clb_sse_begin_named(clb_buf_t *out, const char *name)
+{
+    clb_buf_puts(out, "event: ");
+    clb_buf_puts(out, name);
+    clb_buf_puts(out, "\n");
+    clb_sse_begin(out);
+}
+
 void clb_sse_end(clb_buf_t *out)
 {
     clb_buf_puts(out, "\n\n");

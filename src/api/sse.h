@@ -10,6 +10,9 @@
 /** Begin an event's data; the caller appends one line of text. */
 void clb_sse_begin(clb_buf_t *out);
 
+/** The same of an event that has a name. */
+void clb_sse_begin_named(clb_buf_t *out, const char *name);
+
 /** End the event. */
 void clb_sse_end(clb_buf_t *out);
 

@@ -11,6 +11,8 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#define MODEL_SIZE 128
+
 typedef struct claude_t {
     apr_uint32_t turn;       /* next of the chat's turns to write */
     apr_uint32_t offered;    /* the CLI told what tools it has */
@@ -27,9 +29,11 @@ typedef struct claude_t {
     apr_uint32_t answered;   /* the answer is whole; `result` is to come */
     apr_uint32_t failure;    /* clb_error_e named by a line before `result` */
     apr_uint32_t stop;       /* clb_stop_e of message_delta */
+    apr_uint32_t sequence;   /* 1 + index of the stop sequence, 0 = none */
     apr_int64_t resets_at;   /* end of a used-up window, seconds since 1970 */
     clb_usage_t usage;       /* of the message that streams */
     clb_usage_t before;      /* of those before */
+    char model[MODEL_SIZE];  /* that the CLI asks; empty = not told yet */
 } claude_t;
 
 static const char *const models[] = {
@@ -62,7 +66,8 @@ static void begin(claude_t *state, const clb_input_t *in, clb_step_t *out)
     memset(state, 0, sizeof(*state));
     if (in->known > 0) {
         state->turn = (apr_uint32_t)in->known;
-        clb_claude_history(in->chat, &state->turn, in->known, out);
+        clb_claude_history(in->chat, &state->turn, in->known,
+                           in->chat->model, out);
     }
     else {
         clb_claude_ask(in->chat, &state->turn, out);
@@ -75,87 +80,11 @@ static int replaying(const claude_t *state, const clb_input_t *in)
         && state->turn < (apr_uint32_t)clb_chat_turns(in->chat)->nelts;
 }
 
-static clb_error_e kind_of_name(const char *name)
+/* "sonnet" is a name for people; the CLI told which model it stands for. */
+static const char *model_of(claude_t *state, const clb_input_t *in)
 {
-    static const struct {
-        const char *name;
-        clb_error_e kind;
-    } names[] = {
-        { "authentication_failed", CLB_LOGIN_REQUIRED },
-        { "billing_error", CLB_QUOTA_EXHAUSTED },
-        { "rate_limit", CLB_RATE_LIMITED },
-        { "model_not_found", CLB_MODEL_NOT_FOUND },
-        { "invalid_request", CLB_BAD_REQUEST },
-        { "overloaded", CLB_OVERLOADED },
-        { "server_error", CLB_UPSTREAM },
-    };
-    apr_size_t i;
-
-    for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        if (strcmp(names[i].name, name) == 0) {
-            return names[i].kind;
-        }
-    }
-    return CLB_OK;
-}
-
-/* What an error result means; the CLI says it in three places. */
-static clb_error_e kind_of_result(const claude_t *state,
-                                  const clb_json_t *json, const char *text)
-{
-    apr_int64_t status = clb_json_get_integer(json, "api_error_status", 0);
-    const char *reason = clb_json_get_string(json, "terminal_reason");
-    const char *stop = clb_json_get_string(json, "stop_reason");
-    clb_error_e kind = state->failure < CLB_ERRORS ? state->failure : CLB_OK;
-
-    if (stop != NULL && strcmp(stop, "refusal") == 0) {
-        return CLB_CONTENT_FILTER;
-    }
-    if ((reason != NULL && strcmp(reason, "prompt_too_long") == 0)
-        || strncmp(text, "Prompt is too long", 18) == 0) {
-        return CLB_CONTEXT_LENGTH;
-    }
-    if (kind == CLB_RATE_LIMITED && state->resets_at > 0) {
-        return CLB_QUOTA_EXHAUSTED;
-    }
-    if (strstr(text, "529 Overloaded") != NULL) {
-        return CLB_OVERLOADED;
-    }
-    if (kind == CLB_OK || kind == CLB_UPSTREAM
-        || (kind == CLB_BAD_REQUEST && status == 413)) {
-        return clb_error_of_upstream(status);
-    }
-    return kind;
-}
-
-/* The vendor's own words, less the address of an operator's gateway, which is
- * no business of a client. */
-static const char *reason_of(const clb_json_t *json, apr_pool_t *pool)
-{
-    const char *text = clb_json_get_string(json, "result"), *end;
-
-    if (text == NULL) {
-        text = clb_json_string(clb_json_at(clb_json_get(json, "errors"), 0));
-    }
-    if (text == NULL || *text == '\0') {
-        return "the CLI reported an error without a reason";
-    }
-    end = strstr(text, " If it persists, check your inference gateway");
-    return end != NULL ? apr_pstrndup(pool, text, (apr_size_t)(end - text))
-                       : text;
-}
-
-static void fail(claude_t *state, const clb_json_t *json, clb_step_t *out)
-{
-    const char *text = reason_of(json, out->pool);
-    clb_error_e kind = kind_of_result(state, json, text);
-    apr_interval_time_t retry = 0;
-
-    if (kind == CLB_QUOTA_EXHAUSTED && state->resets_at > 0) {
-        retry = clb_step_wait(state->resets_at - apr_time_sec(apr_time_now()),
-                              APR_USEC_PER_SEC);
-    }
-    clb_step_error(out, kind, text, retry, CLB_FATE_END);
+    state->model[MODEL_SIZE - 1] = '\0';
+    return state->model[0] != '\0' ? state->model : in->chat->model;
 }
 
 static void add_usage(clb_usage_t *sum, const clb_usage_t *usage)
@@ -164,16 +93,40 @@ static void add_usage(clb_usage_t *sum, const clb_usage_t *usage)
     sum->cache_read += usage->cache_read;
     sum->cache_write += usage->cache_write;
     sum->output += usage->output;
+    sum->reasoning += usage->reasoning;
 }
 
-static void stop(claude_t *state, clb_step_t *out, clb_fate_e fate)
+/* Which of the chat's stop sequences @a text is, as state->sequence. */
+static apr_uint32_t sequence_of(const clb_chat_t *chat, const char *text)
 {
+    int i;
+
+    for (i = 0; text != NULL && chat != NULL && i < chat->stop->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(chat->stop, i, const char *), text) == 0) {
+            return (apr_uint32_t)i + 1;
+        }
+    }
+    return 0;
+}
+
+static void stop(claude_t *state, const clb_input_t *in, clb_step_t *out,
+                 clb_fate_e fate)
+{
+    const apr_array_header_t *stops = in->chat == NULL ? NULL
+                                                       : in->chat->stop;
     clb_usage_t usage = state->before;
+    clb_event_t *event;
 
     add_usage(&usage, &state->usage);
     clb_step_event(out, CLB_EV_USAGE)->u.usage = usage;
-    clb_step_stop(out, state->stop <= CLB_STOP_CALLS ? state->stop
-                  : CLB_STOP_END, fate);
+    event = clb_step_event(out, CLB_EV_STOP);
+    event->u.stop = state->stop <= CLB_STOP_CALLS ? state->stop : CLB_STOP_END;
+    if (stops != NULL && state->sequence > 0
+        && state->sequence <= (apr_uint32_t)stops->nelts) {
+        event->sequence = APR_ARRAY_IDX(stops, state->sequence - 1,
+                                        const char *);
+    }
+    out->fate = fate;
 }
 
 static void result(claude_t *state, const clb_input_t *in,
@@ -182,11 +135,13 @@ static void result(claude_t *state, const clb_input_t *in,
     const char *text = clb_json_get_string(json, "result");
 
     if (clb_json_true(clb_json_get(json, "is_error"))) {
-        fail(state, json, out);
+        clb_claude_fail(state->failure < CLB_ERRORS ? state->failure : CLB_OK,
+                        state->resets_at, json, out);
         return;
     }
     if (replaying(state, in)) {
-        clb_claude_history(in->chat, &state->turn, 0, out);
+        clb_claude_history(in->chat, &state->turn, 0, model_of(state, in),
+                           out);
         return;
     }
     if (!state->started) {
@@ -204,7 +159,7 @@ static void result(claude_t *state, const clb_input_t *in,
     if (state->spoke == 0) {
         clb_step_text(out, CLB_EV_TEXT, text);
     }
-    stop(state, out, CLB_FATE_END);
+    stop(state, in, out, CLB_FATE_END);
 }
 
 static void count(clb_usage_t *usage, const clb_json_t *json)
@@ -219,6 +174,8 @@ static void count(clb_usage_t *usage, const clb_json_t *json)
                                              usage->cache_read);
     usage->cache_write = clb_json_get_integer(json,
         "cache_creation_input_tokens", usage->cache_write);
+    usage->reasoning = clb_json_integer(clb_json_find(json,
+        "output_tokens_details.thinking_tokens"), usage->reasoning);
 }
 
 /* A further message comes only after the use of a tool of the CLI's own. */
@@ -243,11 +200,11 @@ static void message_start(claude_t *state, const clb_json_t *event,
     if (state->started) {
         next_message(state);
     }
-    else {
-        clb_step_event(out, CLB_EV_START);
+    count(&state->usage, clb_json_find(event, "message.usage"));
+    if (!state->started) {
+        clb_step_event(out, CLB_EV_START)->u.usage = state->usage;
     }
     state->started = 1;
-    count(&state->usage, clb_json_find(event, "message.usage"));
 }
 
 /* The CLI runs the tool itself: that it does is all the client need know. */
@@ -261,16 +218,13 @@ static void own_call(claude_t *state, const char *name, clb_step_t *out)
 }
 
 static void call(claude_t *state, const clb_input_t *in,
-                 const clb_json_t *event, clb_step_t *out)
+                 const clb_json_t *block, clb_step_t *out)
 {
-    const clb_json_t *block = clb_json_get(event, "content_block");
-    const char *type = clb_json_get_string(block, "type");
     const char *id = clb_json_get_string(block, "id");
     const char *name = clb_json_get_string(block, "name"), *asked;
     clb_event_t *call;
 
-    state->calling = type != NULL && strcmp(type, "tool_use") == 0
-                  && id != NULL && name != NULL && in->chat != NULL;
+    state->calling = id != NULL && name != NULL && in->chat != NULL;
     if (!state->calling) {
         return;
     }
@@ -285,6 +239,21 @@ static void call(claude_t *state, const clb_input_t *in,
     call = clb_step_event(out, CLB_EV_CALL);
     call->u.call.id = id;
     call->u.call.name = asked == NULL ? name : asked;
+}
+
+static void block_start(claude_t *state, const clb_input_t *in,
+                        const clb_json_t *event, clb_step_t *out)
+{
+    const clb_json_t *block = clb_json_get(event, "content_block");
+    const char *type = clb_json_get_string(block, "type");
+
+    state->calling = 0;
+    if (type != NULL && strcmp(type, "tool_use") == 0) {
+        call(state, in, block, out);
+    }
+    else if (type != NULL && strcmp(type, "redacted_thinking") == 0) {
+        clb_step_text(out, CLB_EV_HIDDEN, clb_json_get_string(block, "data"));
+    }
 }
 
 /* 1 if @a text has more than what JavaScript trims: the CLI takes an answer of
@@ -328,6 +297,8 @@ static void delta(claude_t *state, const clb_json_t *event, clb_step_t *out)
     }
     clb_step_text(out, CLB_EV_REASONING,
                   clb_json_get_string(delta, "thinking"));
+    clb_step_text(out, CLB_EV_SIGNATURE,
+                  clb_json_get_string(delta, "signature"));
     if (state->calling) {
         clb_step_text(out, CLB_EV_ARGUMENTS,
                       clb_json_get_string(delta, "partial_json"));
@@ -339,18 +310,19 @@ static void delta(claude_t *state, const clb_json_t *event, clb_step_t *out)
  * after a refusal too: the answer ends here, and so does the process. On a busy
  * machine the keeper's signal can come too late (2 to 4 of 100 turns); an
  * interrupt takes the shorter way. */
-static void cut(claude_t *state, clb_stop_e reason, clb_step_t *out)
+static void cut(claude_t *state, const clb_input_t *in, clb_stop_e reason,
+                clb_step_t *out)
 {
     clb_claude_interrupt(out);
     state->stop = reason;
-    stop(state, out, CLB_FATE_KILL);
+    stop(state, in, out, CLB_FATE_KILL);
 }
 
-static void message_delta(claude_t *state, const clb_json_t *event,
-                          clb_step_t *out)
+static void message_delta(claude_t *state, const clb_input_t *in,
+                          const clb_json_t *event, clb_step_t *out)
 {
-    const char *reason = clb_json_string(clb_json_find(event,
-                                                       "delta.stop_reason"));
+    const clb_json_t *delta = clb_json_get(event, "delta");
+    const char *reason = clb_json_get_string(delta, "stop_reason");
 
     count(&state->usage, clb_json_get(event, "usage"));
     if (reason == NULL) {
@@ -359,10 +331,10 @@ static void message_delta(claude_t *state, const clb_json_t *event,
     state->reasoned = 1;
     if (strcmp(reason, "max_tokens") == 0
         || strcmp(reason, "model_context_window_exceeded") == 0) {
-        cut(state, CLB_STOP_LENGTH, out);
+        cut(state, in, CLB_STOP_LENGTH, out);
     }
     else if (strcmp(reason, "refusal") == 0) {
-        cut(state, CLB_STOP_FILTER, out);
+        cut(state, in, CLB_STOP_FILTER, out);
     }
     else if (strcmp(reason, "tool_use") == 0) {
         state->stop = CLB_STOP_CALLS;
@@ -370,8 +342,10 @@ static void message_delta(claude_t *state, const clb_json_t *event,
     else {
         state->stop = strcmp(reason, "stop_sequence") == 0 ? CLB_STOP_SEQUENCE
                                                            : CLB_STOP_END;
+        state->sequence = sequence_of(in->chat, clb_json_get_string(delta,
+                                          "stop_sequence"));
         if (!state->visible) {
-            cut(state, state->stop, out);
+            cut(state, in, state->stop, out);
         }
     }
 }
@@ -379,17 +353,18 @@ static void message_delta(claude_t *state, const clb_json_t *event,
 /* The client has all it asked for. A call of a tool that does not exist the CLI
  * would answer itself, with one more request; so it would one of its own beside
  * the client's, whose results it does not have. */
-static void message_stop(claude_t *state, clb_step_t *out)
+static void message_stop(claude_t *state, const clb_input_t *in,
+                         clb_step_t *out)
 {
     if (state->invented || (state->own > 0 && state->calls > 0)) {
-        cut(state, state->stop, out);
+        cut(state, in, state->stop, out);
     }
     else if (state->own > 0 && state->stop == CLB_STOP_CALLS) {
         state->goes_on = 1;
     }
     else if (state->reasoned) {
         state->answered = 1;
-        stop(state, out, CLB_FATE_PARK);
+        stop(state, in, out, CLB_FATE_PARK);
     }
 }
 
@@ -409,16 +384,16 @@ static void stream_event(claude_t *state, const clb_input_t *in,
         return;
     }
     else if (strcmp(type, "content_block_start") == 0) {
-        call(state, in, event, out);
+        block_start(state, in, event, out);
     }
     else if (strcmp(type, "content_block_delta") == 0) {
         delta(state, event, out);
     }
     else if (strcmp(type, "message_delta") == 0) {
-        message_delta(state, event, out);
+        message_delta(state, in, event, out);
     }
     else if (strcmp(type, "message_stop") == 0) {
-        message_stop(state, out);
+        message_stop(state, in, out);
     }
 }
 
@@ -433,7 +408,7 @@ static void retry(const claude_t *state, const clb_json_t *json,
     apr_int64_t status = clb_json_get_integer(json, "error_status", 0);
     clb_event_t *note;
 
-    if (name != NULL && kind_of_name(name) == CLB_RATE_LIMITED) {
+    if (name != NULL && clb_claude_kind(name) == CLB_RATE_LIMITED) {
         clb_step_error(out, CLB_RATE_LIMITED, apr_psprintf(out->pool,
             "the model's API refused the request (%" APR_INT64_T_FMT ")",
             status), clb_step_wait(ms, 1000), CLB_FATE_END);
@@ -467,14 +442,25 @@ static void limit(claude_t *state, const clb_json_t *json, clb_step_t *out)
                                      status == NULL ? "unknown" : status);
 }
 
-/* The CLI says what it can use. A tool that it cannot, it leaves out without a
- * word, and some schemas make it leave out all. */
+/* Without the mark of a larger context, which the model does not have. */
+static void take_model(claude_t *state, const char *model)
+{
+    apr_size_t len = model == NULL ? 0 : strcspn(model, "[");
+
+    if (len < MODEL_SIZE) {
+        apr_cpystrn(state->model, model == NULL ? "" : model, len + 1);
+    }
+}
+
+/* The CLI says whom it asks, and what it can use. A tool that it cannot, it
+ * leaves out without a word, and some schemas make it leave out all. */
 static void init(claude_t *state, const clb_input_t *in,
                  const clb_json_t *json, clb_step_t *out)
 {
     const char *lost = state->offered || in->chat == NULL ? NULL
         : clb_claude_lost(in->chat, clb_json_get(json, "tools"), out->pool);
 
+    take_model(state, clb_json_get_string(json, "model"));
     state->offered = 1;
     if (lost != NULL) {
         clb_claude_interrupt(out);
@@ -596,7 +582,7 @@ static void line(claude_t *state, const clb_input_t *in, clb_step_t *out)
     }
     else if (strcmp(type, "assistant") == 0) {
         name = clb_json_get_string(json, "error");
-        state->failure = name == NULL ? state->failure : kind_of_name(name);
+        state->failure = name == NULL ? state->failure : clb_claude_kind(name);
     }
     else if (strcmp(type, "system") == 0) {
         news(state, in, json, out);

@@ -7,9 +7,9 @@
 
 /**
  * The parts of the driver claude: claude_start.c starts the CLI, claude_ask.c
- * writes, claude.c reads, claude_tools.c knows what the CLI is to believe of
- * the client's tools, claude_trial.c how the CLI is tested, and claude_report.c
- * what it says of itself.
+ * writes, claude.c reads, claude_error.c knows the CLI's errors, claude_tools.c
+ * what the CLI is to believe of the client's tools, claude_trial.c how the CLI
+ * is tested, and claude_report.c what it says of itself.
  */
 
 /** Ids of the control requests that warm a process up. */
@@ -49,9 +49,24 @@ void clb_claude_interrupt(clb_step_t *out);
  * @param next the first turn to write; moved on
  * @param known turns before this one were written by the CLI and us: what
  *        follows them names calls by the model's own ids
+ * @param model whose answers those of the assistant were: the CLI passes on
+ *        thoughts of the one that it asks, and no others
  */
 void clb_claude_history(clb_chat_t *chat, apr_uint32_t *next, int known,
-                        clb_step_t *out);
+                        const char *model, clb_step_t *out);
+
+/* --- claude_error.c --- */
+
+/** What the CLI's name of an error means; CLB_OK if we do not know it. */
+clb_error_e clb_claude_kind(const char *name);
+
+/**
+ * End the turn with the error that @a json, a result, tells.
+ * @param kind what a line before named; CLB_OK = nothing
+ * @param resets_at end of a used-up window, seconds since 1970; 0 = none
+ */
+void clb_claude_fail(clb_error_e kind, apr_int64_t resets_at,
+                     const clb_json_t *json, clb_step_t *out);
 
 /* --- claude_tools.c --- */
 

@@ -74,21 +74,26 @@ static int excludes_thinking(const clb_chat_t *chat)
         || chat->choice == CLB_CHOICE_NAMED;
 }
 
-static void thinking(const clb_chat_t *chat, clb_step_t *out)
+/* Tokens of reasoning, -1 = as the CLI says. */
+static apr_int64_t budget_of(const clb_chat_t *chat)
 {
-    apr_int64_t budget = -1;
-
     if (chat->effort == CLB_EFFORT_NONE || chat->effort == CLB_EFFORT_MINIMAL
         || excludes_thinking(chat)) {
-        budget = 0;
+        return 0;
     }
-    else if (clb_chat_given(chat, CLB_BUDGET)) {
-        budget = chat->budget;
-    }
-    if (budget >= 0) {
-        control(out, "k", clb_json_pack(out->pool, "{s:s, s:I}", "subtype",
-            "set_max_thinking_tokens", "max_thinking_tokens",
-            (long long)budget));
+    return clb_chat_given(chat, CLB_BUDGET) ? chat->budget : -1;
+}
+
+static void thinking(const clb_chat_t *chat, clb_step_t *out)
+{
+    apr_int64_t budget = budget_of(chat);
+
+    if (budget >= 0 || chat->display != NULL) {
+        control(out, "k", clb_json_pack(out->pool, "{s:s, s:O, s:s*}",
+            "subtype", "set_max_thinking_tokens", "max_thinking_tokens",
+            clb_json_pack(out->pool, budget < 0 ? "n" : "I",
+                          (long long)budget),
+            "thinking_display", chat->display));
     }
 }
 
@@ -168,6 +173,10 @@ static void settings(const clb_chat_t *chat, clb_step_t *out)
                      clb_json_pack(out->pool, "s", apr_psprintf(out->pool,
                          "%" APR_INT64_T_FMT, chat->max_tokens)));
     }
+    if (chat->model_thinks && budget_of(chat) < 0) {
+        clb_json_set(vars, "CLAUDE_CODE_DISABLE_THINKING",
+                     clb_json_pack(out->pool, "s", "1"));
+    }
     if (level != NULL || clb_json_size(vars) > 0) {
         control(out, "f", clb_json_pack(out->pool, "{s:s, s:{s:s*, s:O}}",
             "subtype", "apply_flag_settings", "settings",
@@ -195,6 +204,7 @@ typedef struct place_t {
     const apr_array_header_t *turns;
     int turn;
     int known;           /* turns that the CLI and the model have ids for */
+    const char *model;   /* that gave the answers */
     apr_pool_t *pool;
 } place_t;
 
@@ -205,6 +215,28 @@ static const char *id_of(const place_t *at, const clb_part_t *part)
 }
 
 static clb_json_t *blocks(const place_t *at, const apr_array_header_t *parts);
+
+static clb_json_t *thinking_block(const clb_part_t *part, apr_pool_t *pool)
+{
+    return part->data != NULL
+         ? clb_json_pack(pool, "{s:s, s:s}", "type", "redacted_thinking",
+                         "data", part->data)
+         : clb_json_pack(pool, "{s:s, s:s, s:s}", "type", "thinking",
+                         "thinking", part->text, "signature",
+                         part->signature);
+}
+
+static clb_json_t *result_block(const place_t *at, const clb_part_t *part)
+{
+    clb_json_t *block = clb_json_pack(at->pool, "{s:s, s:s, s:O}", "type",
+        "tool_result", "tool_use_id", id_of(at, part), "content",
+        blocks(at, part->parts));
+
+    if (part->failed) {
+        clb_json_set(block, "is_error", clb_json_pack(at->pool, "b", 1));
+    }
+    return block;
+}
 
 static clb_json_t *call_block(const place_t *at, const clb_part_t *part)
 {
@@ -227,9 +259,9 @@ static clb_json_t *block(const place_t *at, const clb_part_t *part)
     case CLB_PART_CALL:
         return call_block(at, part);
     case CLB_PART_RESULT:
-        return clb_json_pack(at->pool, "{s:s, s:s, s:O}", "type",
-            "tool_result", "tool_use_id", id_of(at, part), "content",
-            blocks(at, part->parts));
+        return result_block(at, part);
+    case CLB_PART_REASONING:
+        return thinking_block(part, at->pool);
     default:
         return clb_json_pack(at->pool, "{s:s, s:s}", "type", "text", "text",
                              part->text);
@@ -272,7 +304,7 @@ static void assistant_line(const place_t *at, clb_step_t *out,
     clb_claude_put(out, clb_json_pack(out->pool,
         "{s:s, s:{s:s, s:s, s:s, s:s, s:O}, s:n}", "type", "assistant",
         "message", "id", apr_psprintf(out->pool, "msg_h%d", at->turn), "type",
-        "message", "role", "assistant", "model", at->chat->model, "content",
+        "message", "role", "assistant", "model", at->model, "content",
         content(at, message), "parent_tool_use_id"));
 }
 
@@ -292,9 +324,9 @@ static void user_line(const place_t *at, clb_step_t *out,
 /* Write turns up to and including the next user's: the CLI appends user lines
  * asynchronously, so each one must be acknowledged before the next. */
 void clb_claude_history(clb_chat_t *chat, apr_uint32_t *next, int known,
-                        clb_step_t *out)
+                        const char *model, clb_step_t *out)
 {
-    place_t at = { chat, clb_chat_turns(chat), 0, known, out->pool };
+    place_t at = { chat, clb_chat_turns(chat), 0, known, model, out->pool };
 
     while (*next < (apr_uint32_t)at.turns->nelts) {
         const clb_message_t *message;
@@ -315,5 +347,5 @@ void clb_claude_ask(clb_chat_t *chat, apr_uint32_t *next, clb_step_t *out)
     thinking(chat, out);
     settings(chat, out);
     *next = 0;
-    clb_claude_history(chat, next, 0, out);
+    clb_claude_history(chat, next, 0, chat->model, out);
 }

@@ -322,6 +322,8 @@ static void add_part(items_t *items, clb_role_e role, const clb_part_t *part)
     case CLB_PART_IMAGE:
         add_content(items, role, input(part, pool));
         break;
+    case CLB_PART_REASONING:
+        break;      /* signed by another vendor */
     default:
         if (part->text != NULL && *part->text != '\0') {
             add_content(items, role, text(role == CLB_ROLE_USER ? "input_text"
@@ -456,7 +458,8 @@ void clb_codex_result(const clb_part_t *part, apr_int64_t id,
         clb_json_append(list, text("inputText", "", out->pool));
     }
     put(out, clb_json_pack(out->pool, "{s:I, s:{s:O, s:b}}", "id",
-        (long long)id, "result", "contentItems", list, "success", 1));
+        (long long)id, "result", "contentItems", list, "success",
+        !part->failed));
 }
 
 void clb_codex_stop(const char *thread, const char *turn, clb_step_t *out)

@@ -32,7 +32,7 @@ static unsigned traits(const clb_backend_t *backend)
 
 static unsigned can(const clb_backend_t *backend)
 {
-    return 0;
+    return CLB_NEED_PREFILL;
 }
 
 static unsigned honours(const clb_backend_t *backend)

@@ -201,7 +201,7 @@ clb_step_t *clb_step_create(apr_pool_t *pool);
 /** Add an event of @a kind; the caller fills it. */
 clb_event_t *clb_step_event(clb_step_t *step, clb_event_e kind);
 
-/** Add a TEXT or REASONING event; @a text is not copied. */
+/** Add an event that is a text, unless that is empty; it is not copied. */
 void clb_step_text(clb_step_t *step, clb_event_e kind, const char *text);
 
 /** Add STOP and say what becomes of the process. */

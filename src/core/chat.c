@@ -153,20 +153,33 @@ const char *clb_chat_ignored(const clb_chat_t *chat, unsigned honoured)
     return names;
 }
 
-/* Add what a model is to see of @a from. */
-static void add_parts(clb_message_t *message, const clb_message_t *from)
+static int is_for_model(const clb_part_t *part)
 {
-    int i;
+    switch (part->kind) {
+    case CLB_PART_REASONING:
+        return part->signature != NULL || part->data != NULL;
+    case CLB_PART_TEXT:
+        return part->text[clb_blanks(part->text)] != '\0';
+    default:
+        return 1;
+    }
+}
+
+/* Add what a model is to see of @a from. @return 1 if that is more than
+ * reasoning */
+static int add_parts(apr_array_header_t *parts, const clb_message_t *from)
+{
+    int i, more = 0;
 
     for (i = 0; i < from->parts->nelts; i++) {
         const clb_part_t *part = &APR_ARRAY_IDX(from->parts, i, clb_part_t);
 
-        if (part->kind != CLB_PART_REASONING
-            && (part->kind != CLB_PART_TEXT
-                || part->text[clb_blanks(part->text)] != '\0')) {
-            APR_ARRAY_PUSH(message->parts, clb_part_t) = *part;
+        if (is_for_model(part)) {
+            APR_ARRAY_PUSH(parts, clb_part_t) = *part;
+            more = more || part->kind != CLB_PART_REASONING;
         }
     }
+    return more;
 }
 
 /* The last of @a turns if it is of @a role, else a new one. */
@@ -184,9 +197,30 @@ static clb_message_t *turn_of(apr_array_header_t *turns, clb_role_e role)
     return push(turns, role);
 }
 
+/* Reasoning alone is no message: it waits in @a thoughts for more of the same
+ * message, which clients may send as one of its own. */
+static void add_message(apr_array_header_t *turns,
+                        apr_array_header_t *thoughts,
+                        const clb_message_t *message)
+{
+    apr_array_header_t *seen = apr_array_make(turns->pool, 2,
+                                              sizeof(clb_part_t)), *parts;
+
+    if (!add_parts(seen, message)) {
+        apr_array_cat(thoughts, seen);
+        return;
+    }
+    parts = turn_of(turns, message->role)->parts;
+    if (message->role == CLB_ROLE_ASSISTANT) {
+        apr_array_cat(parts, thoughts);
+    }
+    apr_array_clear(thoughts);
+    apr_array_cat(parts, seen);
+}
+
 const apr_array_header_t *clb_chat_turns(clb_chat_t *chat)
 {
-    apr_array_header_t *turns;
+    apr_array_header_t *turns, *thoughts;
     clb_message_t *last;
     int i;
 
@@ -195,16 +229,10 @@ const apr_array_header_t *clb_chat_turns(clb_chat_t *chat)
     }
     turns = apr_array_make(chat->pool, chat->messages->nelts + 2,
                            sizeof(clb_message_t));
+    thoughts = apr_array_make(chat->pool, 1, sizeof(clb_part_t));
     for (i = 0; i < chat->messages->nelts; i++) {
-        clb_message_t *message = &APR_ARRAY_IDX(chat->messages, i,
-                                                clb_message_t);
-        clb_message_t seen = { message->role,
-            apr_array_make(chat->pool, 2, sizeof(clb_part_t)) };
-
-        add_parts(&seen, message);
-        if (seen.parts->nelts > 0) {
-            apr_array_cat(turn_of(turns, seen.role)->parts, seen.parts);
-        }
+        add_message(turns, thoughts, &APR_ARRAY_IDX(chat->messages, i,
+                                                    clb_message_t));
     }
     last = turn_of(turns, CLB_ROLE_USER);
     if (last->parts->nelts == 0) {
@@ -265,7 +293,8 @@ static unsigned needs_of(const apr_array_header_t *parts)
             needs |= CLB_NEED_IMAGES | (part->url != NULL ? CLB_NEED_URLS : 0);
             break;
         case CLB_PART_DOCUMENT:
-            needs |= CLB_NEED_DOCUMENTS;
+            needs |= CLB_NEED_DOCUMENTS
+                   | (part->url != NULL ? CLB_NEED_URLS : 0);
             break;
         case CLB_PART_RESULT:
             needs |= CLB_NEED_TOOLS | needs_of(part->parts);
@@ -290,14 +319,16 @@ unsigned clb_chat_needs(const clb_chat_t *chat)
                                         clb_message_t).parts);
     }
     return needs | (chat->format == CLB_FORMAT_JSON ? CLB_NEED_JSON : 0)
-         | (chat->format == CLB_FORMAT_SCHEMA ? CLB_NEED_SCHEMA : 0);
+         | (chat->format == CLB_FORMAT_SCHEMA ? CLB_NEED_SCHEMA : 0)
+         | (chat->prefill ? CLB_NEED_PREFILL : 0);
 }
 
 const char *clb_chat_need_names(unsigned needs, apr_pool_t *pool)
 {
     static const char *const names[] = {
-        "tools", "images", "image URLs (send a data: URL)", "files",
-        "response_format json_object", "response_format json_schema"
+        "tools", "images", "URLs (send the data itself)", "files",
+        "json_object", "json_schema", "assistant message prefill (the "
+        "conversation must end with a user message)"
     };
     const char *list = "";
     apr_size_t i;
@@ -317,7 +348,31 @@ const char *clb_chat_need_field(const clb_chat_t *chat, unsigned needs)
         return chat->functions ? "functions" : "tools";
     }
     return needs & ~(CLB_NEED_JSON | CLB_NEED_SCHEMA) ? "messages"
-                                                      : "response_format";
+                                                      : chat->format_name;
+}
+
+int clb_chat_expects(const clb_chat_t *chat, const char *id)
+{
+    int i, j;
+
+    for (i = chat->messages->nelts - 1; i >= 0; i--) {
+        const clb_message_t *message = &APR_ARRAY_IDX(chat->messages, i,
+                                                      clb_message_t);
+
+        if (message->role == CLB_ROLE_ASSISTANT) {
+            return clb_chat_find(message, CLB_PART_CALL, id) >= 0;
+        }
+        for (j = 0; j < message->parts->nelts; j++) {
+            const clb_part_t *part = &APR_ARRAY_IDX(message->parts, j,
+                                                    clb_part_t);
+
+            if (part->kind != CLB_PART_RESULT
+                || strcmp(part->id, id) == 0) {
+                return 0;
+            }
+        }
+    }
+    return 0;
 }
 
 int clb_chat_find(const clb_message_t *message, clb_part_e kind,

@@ -32,9 +32,12 @@ typedef struct clb_part_t {
     const char *id;            /**< CALL, RESULT: of the call */
     const char *name;          /**< CALL: the tool; DOCUMENT: its name */
     const char *media;         /**< IMAGE, DOCUMENT: e.g. "image/png" */
-    const char *data;          /**< IMAGE, DOCUMENT: base64 */
-    const char *url;           /**< IMAGE: instead of data */
+    const char *data;          /**< IMAGE, DOCUMENT: base64; REASONING: instead
+                                    of a text, if only the vendor can read it */
+    const char *url;           /**< IMAGE, DOCUMENT: instead of data */
+    const char *signature;     /**< REASONING: by which the vendor knows it */
     apr_array_header_t *parts; /**< RESULT: of clb_part_t, TEXT and IMAGE */
+    int failed;                /**< RESULT: the tool could not do it */
 } clb_part_t;
 
 typedef struct clb_message_t {
@@ -64,6 +67,7 @@ typedef enum clb_field_e {
 #define CLB_NEED_DOCUMENTS 8u
 #define CLB_NEED_JSON      16u     /**< CLB_FORMAT_JSON */
 #define CLB_NEED_SCHEMA    32u     /**< CLB_FORMAT_SCHEMA */
+#define CLB_NEED_PREFILL   64u     /**< chat->prefill */
 
 /** A field the client gave with a value that asks for something. */
 typedef struct clb_given_t {
@@ -105,6 +109,7 @@ typedef enum clb_effort_e {
 
 typedef struct clb_chat_t {
     apr_pool_t *pool;
+    const char *version;           /**< of the API, as a header says, or NULL */
     const char *asked;             /**< the model as the client named it */
     const char *model;             /**< the model as the CLI is told */
     const char *system;            /**< NULL = none */
@@ -116,6 +121,9 @@ typedef struct clb_chat_t {
     apr_int64_t max_tokens;
     apr_int64_t budget;            /**< tokens of reasoning, 0 = off */
     clb_effort_e effort;
+    int model_thinks;              /**< reasoning as the model does by itself,
+                                        not as the CLI would ask it to */
+    const char *display;           /**< how it is shown, NULL = the CLI's way */
     apr_array_header_t *tools;     /**< of clb_tool_t: those it may call now */
     clb_choice_e choice;           /**< never REQUIRED or NAMED without tools */
     const char *chosen;            /**< NAMED: the tool */
@@ -123,7 +131,10 @@ typedef struct clb_chat_t {
                                         itself, or NULL */
     int one_call;                  /**< at most one call in an answer */
     int functions;                 /**< asked for by OpenAI's older names */
+    int prefill;                   /**< the answer goes on with the last
+                                        message, the assistant's */
     clb_format_e format;
+    const char *format_name;       /**< the field that asked for the format */
     const char *schema;            /**< SCHEMA: a JSON object */
     apr_array_header_t *stop;      /**< of const char *, none empty */
     apr_array_header_t *given;     /**< of clb_given_t */
@@ -160,6 +171,10 @@ const char *clb_chat_need_field(const clb_chat_t *chat, unsigned needs);
 /** The id of a call that no result follows before the next message, NULL when
  *  there is none: vendors' APIs refuse such a history. */
 const char *clb_chat_unanswered(const clb_chat_t *chat);
+
+/** 1 if @a id is of a call in the last message of the assistant, behind which
+ *  are only results, and none of that call. */
+int clb_chat_expects(const clb_chat_t *chat, const char *id);
 
 /** Which of the parts of @a kind in @a message, from 0, has the id @a id; -1 if
  *  none has. */
@@ -210,9 +225,10 @@ const char *clb_chat_ignored(const clb_chat_t *chat, unsigned honoured);
 
 /**
  * The messages as the vendors' APIs want them: roles alternate (neighbours of
- * one role are merged), no text of blanks alone, no reasoning, first and last
- * are the user's. Where the client's history has none there, a user message
- * "Continue." is put. Computed once.
+ * one role are merged), no text of blanks alone, no reasoning but what the
+ * vendor knows again and other parts follow, first and last are the user's.
+ * Where the client's history has none there, a user message "Continue." is put.
+ * Computed once.
  * @return array of clb_message_t in chat->pool
  */
 const apr_array_header_t *clb_chat_turns(clb_chat_t *chat);

@@ -6,14 +6,17 @@
 
 /**
  * What comes back: the neutral form between every driver and every dialect.
- * A turn is START, then TEXT, REASONING, CALL (each followed by its ARGUMENTS),
- * USAGE and NOTE in any number, then exactly one STOP or ERROR.
+ * A turn is START, then TEXT, REASONING (which SIGNATURE may end), HIDDEN, CALL
+ * (each followed by its ARGUMENTS), USAGE and NOTE in any number, then exactly
+ * one STOP or ERROR.
  */
 
 typedef enum clb_event_e {
     CLB_EV_START,
     CLB_EV_TEXT,
     CLB_EV_REASONING,
+    CLB_EV_SIGNATURE,    /**< by it the vendor knows its REASONING again */
+    CLB_EV_HIDDEN,       /**< reasoning that only the vendor can read */
     CLB_EV_CALL,         /**< the model calls a tool of the client's */
     CLB_EV_ARGUMENTS,    /**< more of the arguments of the last CALL */
     CLB_EV_USAGE,
@@ -52,14 +55,15 @@ typedef struct clb_event_t {
         struct {
             const char *data;  /**< valid UTF-8, NUL-terminated */
             apr_size_t len;
-        } text;                /**< TEXT, REASONING; ARGUMENTS: JSON in
-                                    pieces, which may be cut anywhere between
-                                    characters; none at all mean {} */
+        } text;                /**< TEXT, REASONING; SIGNATURE, HIDDEN: all
+                                    of it; ARGUMENTS: JSON in pieces, which
+                                    may be cut anywhere between characters;
+                                    none at all mean {} */
         struct {
             const char *id;
             const char *name;
         } call;
-        clb_usage_t usage;     /**< the whole turn's so far */
+        clb_usage_t usage;     /**< START, USAGE: the whole turn's so far */
         clb_stop_e stop;
         clb_error_t error;
         struct {
@@ -67,6 +71,8 @@ typedef struct clb_event_t {
             const char *text;
         } note;
     } u;
+    const char *sequence;      /**< STOP: which of the chat's stop sequences it
+                                    was; NULL = none, or not known */
 } clb_event_t;
 
 /**

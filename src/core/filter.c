@@ -7,6 +7,7 @@
 
 #include "json.h"
 
+#include <apr_strings.h>
 #include <string.h>
 
 struct clb_filter_t {
@@ -16,7 +17,8 @@ struct clb_filter_t {
     clb_buf_t held;
     int one_call;
     int calls;
-    clb_format_e format;         /* what the answer must be */
+    clb_format_e format;         /* what the answer must be, ... */
+    const char *format_name;     /* ... by which field */
     clb_buf_t answer;            /* all of its text, unless that is TEXT */
     clb_reasoning_e reasoning;
     int thinking;                /* a tag is open */
@@ -41,6 +43,7 @@ void clb_filter_form(clb_filter_t *filter, const clb_chat_t *chat)
 {
     filter->one_call = chat->one_call;
     filter->format = chat->format;
+    filter->format_name = chat->format_name;
 }
 
 void clb_filter_reasoning(clb_filter_t *filter, clb_reasoning_e as)
@@ -78,7 +81,7 @@ static apr_status_t finish(clb_filter_t *filter, const clb_event_t *event)
 /* Where the stop sequence begins that is complete first in the held text (of
  * several the longest), or NULL. Not the one that begins first: whether that
  * is complete would depend on how the text was cut into events. */
-static char *find_stop(const clb_filter_t *filter)
+static char *find_stop(const clb_filter_t *filter, const char **which)
 {
     char *first = NULL, *first_end = NULL;
     int i;
@@ -92,6 +95,7 @@ static char *find_stop(const clb_filter_t *filter)
                            || (end == first_end && at < first))) {
             first = at;
             first_end = end;
+            *which = stop;
         }
     }
     return first;
@@ -129,7 +133,7 @@ static apr_status_t text(clb_filter_t *filter, const clb_event_t *event)
         return pass(filter, event);
     }
     clb_buf_add(held, event->u.text.data, event->u.text.len);
-    at = find_stop(filter);
+    at = find_stop(filter, &stop.sequence);
     if (at != NULL) {
         *at = '\0';
         rv = pass_text(filter, held->data, (apr_size_t)(at - held->data));
@@ -240,8 +244,9 @@ static apr_status_t stop(clb_filter_t *filter, const clb_event_t *event)
 
     if (rv == APR_SUCCESS && malformed(filter, event->u.stop)) {
         error.u.error.kind = CLB_UPSTREAM;
-        error.u.error.message = "the model's answer is not the JSON that "
-                                "response_format asks for";
+        error.u.error.message = apr_pstrcat(filter->answer.pool, "the model's "
+            "answer is not the JSON that ", filter->format_name, " asks for",
+            NULL);
         return finish(filter, &error);
     }
     return rv == APR_SUCCESS ? pass(filter, event) : rv;
@@ -256,6 +261,10 @@ static apr_status_t words(clb_filter_t *filter, const clb_event_t *event)
     filter->left -= event->u.text.len;
     if (event->kind == CLB_EV_REASONING) {
         return reasoning(filter, event);
+    }
+    if (event->kind == CLB_EV_SIGNATURE || event->kind == CLB_EV_HIDDEN) {
+        return filter->reasoning == CLB_REASONING_FIELD ? pass(filter, event)
+                                                        : APR_SUCCESS;
     }
     if (event->kind == CLB_EV_ARGUMENTS) {
         return pass(filter, event);
@@ -283,6 +292,8 @@ apr_status_t clb_filter_event(clb_filter_t *filter, const clb_event_t *event)
     switch (event->kind) {
     case CLB_EV_TEXT:
     case CLB_EV_REASONING:
+    case CLB_EV_SIGNATURE:
+    case CLB_EV_HIDDEN:
     case CLB_EV_ARGUMENTS:
         return words(filter, event);
     case CLB_EV_CALL:

@@ -101,6 +101,16 @@ const char *clb_media_take(clb_part_t *part, const char *media,
     return part->media == NULL ? NEED_IMAGE : NULL;
 }
 
+const char *clb_media_take_link(clb_part_t *part, const char *url)
+{
+    if (strncasecmp(url, "https://", 8) != 0
+        && strncasecmp(url, "http://", 7) != 0) {
+        return "an http or https URL";
+    }
+    part->url = url;
+    return NULL;
+}
+
 const char *clb_media_take_url(clb_part_t *part, const char *url,
                                apr_pool_t *pool)
 {
@@ -110,9 +120,7 @@ const char *clb_media_take_url(clb_part_t *part, const char *url,
     char *media, *end;
 
     if (part->kind == CLB_PART_IMAGE
-        && (strncasecmp(url, "https://", 8) == 0
-            || strncasecmp(url, "http://", 7) == 0)) {
-        part->url = url;
+        && clb_media_take_link(part, url) == NULL) {
         return NULL;
     }
     if (strncasecmp(url, "data:", 5) != 0 || comma == NULL) {

@@ -19,8 +19,10 @@
 const char *clb_media_take(clb_part_t *part, const char *media,
                            const char *data, apr_pool_t *pool);
 
-/** The same from "data:TYPE;base64,DATA". An image may also be an http or
- *  https URL, which nobody here fetches. */
+/** Take an http or https URL, which nobody here fetches. */
+const char *clb_media_take_link(clb_part_t *part, const char *url);
+
+/** clb_media_take() of "data:TYPE;base64,DATA". An image may also be a link. */
 const char *clb_media_take_url(clb_part_t *part, const char *url,
                                apr_pool_t *pool);
 

@@ -55,6 +55,8 @@ static void add_parameters(clb_prefix_t *prefix, const clb_chat_t *chat)
     add(prefix, &chat->max_tokens, sizeof(chat->max_tokens));
     add(prefix, &chat->budget, sizeof(chat->budget));
     add(prefix, &effort, sizeof(effort));
+    add(prefix, &chat->model_thinks, sizeof(chat->model_thinks));
+    add_text(prefix, chat->display);
     add(prefix, &chat->stop->nelts, sizeof(chat->stop->nelts));
     for (i = 0; i < chat->stop->nelts; i++) {
         add_text(prefix, APR_ARRAY_IDX(chat->stop, i, const char *));
@@ -177,6 +179,7 @@ static void add_result(clb_prefix_t *prefix, const clb_part_t *part)
 
     open_member(prefix, "R");
     add(prefix, &call, sizeof(call));
+    add(prefix, &part->failed, sizeof(part->failed));
     add_parts(prefix, part->parts, CLB_ROLE_USER);
     end_turn(prefix);
 }

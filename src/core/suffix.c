@@ -65,6 +65,7 @@ static void clear_reasoning(clb_chat_t *chat)
     chat->given->nelts = n;
     chat->effort = CLB_EFFORT_UNSET;
     chat->budget = 0;
+    chat->model_thinks = 0;
 }
 
 static void ignore_sampling(clb_chat_t *chat)

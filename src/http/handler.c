@@ -5,6 +5,7 @@
 #include "handler.h"
 
 #include "../core/filter.h"
+#include "../core/tokens.h"
 #include "../proc/turn.h"
 #include "auth.h"
 #include "body.h"
@@ -50,6 +51,7 @@ static apr_status_t take_chat(job_t *job)
         return rv;
     }
     job->chat = clb_chat_create(r->pool);
+    job->chat->version = clb_request_version(r);
     rv = job->route.dialect->parse(job->chat, body, &job->error);
     if (rv == APR_SUCCESS && reasoning(job) == CLB_REASONING_TAGS) {
         clb_chat_forget_thoughts(job->chat);
@@ -145,6 +147,7 @@ static apr_status_t prepare(job_t *job)
     }
     if ((rv = take_chat(job)) != APR_SUCCESS
         || (rv = take_backend(job)) != APR_SUCCESS
+        || job->route.kind == CLB_ROUTE_COUNT
         || (rv = check_needs(job)) != APR_SUCCESS) {
         return rv;
     }
@@ -265,6 +268,20 @@ int clb_handle_turn(request_rec *r)
     return finish(&job, &turn, stream);
 }
 
+int clb_handle_count(request_rec *r)
+{
+    job_t job = { .r = r, .conf = clb_dir_conf(r),
+                  .route = clb_request_route(r) };
+    clb_buf_t body;
+
+    if (prepare(&job) != APR_SUCCESS) {
+        return clb_reply_error(r, job.route.dialect, &job.error);
+    }
+    clb_buf_init(&body, r->pool, 64);
+    job.route.dialect->count(&body, clb_tokens_chat(job.chat));
+    return clb_reply_json(r, HTTP_OK, body.data, body.len);
+}
+
 /* A preflight comes without a key, so it is answered before keys matter. */
 static int preflight(request_rec *r, const clb_route_t *route)
 {
@@ -308,6 +325,7 @@ static int dispatch(request_rec *r, const clb_route_t *route)
     }
     switch (route->kind) {
     case CLB_ROUTE_TURN: return clb_handle_turn(r);
+    case CLB_ROUTE_COUNT: return clb_handle_count(r);
     case CLB_ROUTE_MODELS: return clb_handle_models(r, NULL);
     default: return clb_handle_models(r, route->rest);
     }

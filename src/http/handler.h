@@ -12,6 +12,9 @@ int clb_handler(request_rec *r);
 /** Answer a request that a model answers. */
 int clb_handle_turn(request_rec *r);
 
+/** Answer how many tokens a request has. */
+int clb_handle_count(request_rec *r);
+
 /** GET /v1/models and /v1/models/ID. @param id NULL for the list */
 int clb_handle_models(request_rec *r, const char *id);
 

@@ -2,9 +2,8 @@
 /*
  * The list of models: every name a backend lists that is no pattern, what its
  * CLI says it has as far as the backend serves it, and every alias that leads
- * to a model somebody serves.
+ * to a model somebody serves. Its form is the one of the client's dialect.
  */
-#include "../core/json.h"
 #include "../proc/supervise.h"
 #include "auth.h"
 #include "handler.h"
@@ -27,9 +26,9 @@ static const clb_backend_t *server_of(request_rec *r, const char *name)
 static clb_json_t *model_json(request_rec *r, const char *id,
                               const clb_backend_t *backend)
 {
-    return clb_json_pack(r->pool, "{s:s, s:s, s:I, s:s}", "id", id,
-        "object", "model", "created", (long long)apr_time_sec(
-            clb_run()->table.shared->started), "owned_by", backend->name);
+    apr_time_t started = clb_run()->table.shared->started;
+
+    return clb_reply_dialect(r)->model(id, backend->name, started, r->pool);
 }
 
 static void add(request_rec *r, clb_json_t *list, apr_hash_t *seen,
@@ -131,8 +130,7 @@ int clb_handle_models(request_rec *r, const char *id)
                                             NULL), backend);
     }
     else {
-        json = clb_json_pack(r->pool, "{s:s, s:O}", "object", "list", "data",
-                             list_json(r));
+        json = clb_reply_dialect(r)->models(list_json(r), r->pool);
     }
     clb_buf_init(&body, r->pool, 1024);
     clb_json_write(&body, json);

@@ -12,12 +12,10 @@
 
 APLOG_USE_MODULE(clibridge);
 
-static const clb_dialect_t *dialect_of(request_rec *r,
-                                       const clb_dialect_t *dialect)
+const clb_dialect_t *clb_reply_dialect(request_rec *r)
 {
-    if (dialect == NULL) {
-        dialect = clb_request_route(r).dialect;
-    }
+    const clb_dialect_t *dialect = clb_request_route(r).dialect;
+
     return dialect != NULL ? dialect : &clb_openai_chat;
 }
 
@@ -72,7 +70,10 @@ int clb_reply_error(request_rec *r, const clb_dialect_t *dialect,
         return AP_FILTER_ERROR;
     }
     clb_buf_init(&body, r->pool, 512);
-    dialect_of(r, dialect)->error_body(&body, error);
+    if (dialect == NULL) {
+        dialect = clb_reply_dialect(r);
+    }
+    dialect->error_body(&body, error, clb_request(r)->id);
     set_headers(r, error);
     if (info->status == 413 || info->status == 401) {
         /* the rest of the body is not worth reading */
@@ -100,7 +101,7 @@ const char *clb_reply_refusal(request_rec *r)
     }
     set_headers(r, &error);
     clb_buf_init(&body, r->pool, 512);
-    dialect_of(r, NULL)->error_body(&body, &error);
+    clb_reply_dialect(r)->error_body(&body, &error, req->id);
     return body.data;
 }
 

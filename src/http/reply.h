@@ -9,7 +9,11 @@
 int clb_reply_json(request_rec *r, int status, const char *body,
                    apr_size_t len);
 
-/** Send @a error as the whole response, in @a dialect (NULL = OpenAI's).
+/** The dialect that @a r is answered in: its route's, or else OpenAI's. */
+const clb_dialect_t *clb_reply_dialect(request_rec *r);
+
+/** Send @a error as the whole response, in @a dialect (NULL = as
+ *  clb_reply_dialect()).
  *  @return what the handler returns */
 int clb_reply_error(request_rec *r, const clb_dialect_t *dialect,
                     const clb_error_t *error);

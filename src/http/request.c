@@ -69,9 +69,19 @@ int clb_request_is_ours(request_rec *r)
                               && clb_route_at_root(r->uri));
 }
 
+const char *clb_request_version(request_rec *r)
+{
+    return apr_table_get(r->headers_in, "anthropic-version");
+}
+
 clb_route_t clb_request_route(request_rec *r)
 {
-    return clb_route(r->uri, !clb_request(r)->handled, r->pool);
+    clb_route_t route = clb_route(r->uri, !clb_request(r)->handled, r->pool);
+
+    if (route.dialect == NULL && clb_request_version(r) != NULL) {
+        route.dialect = &clb_anthropic;
+    }
+    return route;
 }
 
 static const char *unique_id(apr_pool_t *pool)
@@ -164,7 +174,12 @@ static const char *presented_key(request_rec *r)
  * have it. */
 static void set_headers(request_rec *r, apr_table_t *headers)
 {
+    const clb_dialect_t *dialect = clb_request_route(r).dialect;
+
     apr_table_setn(headers, "x-request-id", clb_request(r)->id);
+    if (dialect == &clb_anthropic || dialect == &clb_anthropic_count) {
+        apr_table_setn(headers, "request-id", clb_request(r)->id);
+    }
     apr_table_setn(headers, "Cache-Control", "no-store");
 }
 
@@ -179,6 +194,7 @@ static void adopt(request_rec *r)
         return;
     }
     req->adopted = 1;
+    req->handled = has_handler(r);
     req->id = apr_pstrcat(r->pool, "req_", unique_id(r->pool), NULL);
     req->secret = presented_key(r);
     if (req->secret == NULL && r->prev != NULL) {
@@ -214,7 +230,8 @@ static void allow_origin(request_rec *r)
             apr_table_setn(r->err_headers_out, "Access-Control-Allow-Origin",
                            origin);
             apr_table_setn(r->err_headers_out, "Access-Control-Expose-Headers",
-                           "x-request-id, x-clibridge-ignored, retry-after");
+                           "x-request-id, request-id, x-clibridge-ignored, "
+                           "retry-after");
             apr_table_mergen(r->err_headers_out, "Vary", "Origin");
             return;
         }

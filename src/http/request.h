@@ -26,8 +26,12 @@ clb_request_t *clb_request(request_rec *r);
  *  below /v1, /v1beta and /health where `CLIBridge On`. */
 int clb_request_is_ours(request_rec *r);
 
-/** The route of @a r, which is ours. */
+/** The route of @a r, which is ours. One that several dialects have is in the
+ *  one whose header the client sends. */
 clb_route_t clb_request_route(request_rec *r);
+
+/** The version of its API that a client says it speaks, or NULL. */
+const char *clb_request_version(request_rec *r);
 
 /** Hook, first of post_read_request: an id, and the key out of the request
  *  line before any log sees it. */

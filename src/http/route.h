@@ -9,6 +9,7 @@
 typedef enum clb_route_e {
     CLB_ROUTE_NONE,
     CLB_ROUTE_TURN,       /**< a model answers, in route->dialect */
+    CLB_ROUTE_COUNT,      /**< how many tokens such a request has */
     CLB_ROUTE_MODELS,
     CLB_ROUTE_MODEL,      /**< route->rest is the model's name */
     CLB_ROUTE_HEALTH,

@@ -23,6 +23,7 @@ clb_stream_t *clb_stream_create(request_rec *r, const clb_dialect_t *dialect,
     stream->reply = clb_reply_create(dialect, chat,
                                      clb_request(r)->id + sizeof("req"),
                                      r->pool);
+    stream->reply->request = clb_request(r)->id;
     stream->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     return stream;
 }
@@ -56,7 +57,12 @@ apr_status_t clb_stream_tick(void *baton)
         return APR_SUCCESS;
     }
     begin(stream);
-    clb_sse_comment(&stream->reply->out, "keep-alive");
+    if (stream->dialect->ping != NULL) {
+        stream->dialect->ping(stream->reply);
+    }
+    else {
+        clb_sse_comment(&stream->reply->out, "keep-alive");
+    }
     return flush(stream);
 }
 
@@ -84,6 +90,7 @@ static apr_status_t gather(clb_stream_t *stream, const clb_event_t *event)
     }
     else if (event->kind == CLB_EV_STOP) {
         reply->stop = event->u.stop;
+        reply->sequence = event->sequence;
         stream->whole = 1;
     }
     return APR_SUCCESS;
@@ -136,8 +143,14 @@ apr_status_t clb_stream_event(void *baton, const clb_event_t *event)
     clb_stream_t *stream = baton;
 
     switch (event->kind) {
+    case CLB_EV_START:
+    case CLB_EV_USAGE:
+        stream->reply->usage = event->u.usage;
+        return APR_SUCCESS;
     case CLB_EV_TEXT:
     case CLB_EV_REASONING:
+    case CLB_EV_SIGNATURE:
+    case CLB_EV_HIDDEN:
     case CLB_EV_CALL:
     case CLB_EV_ARGUMENTS:
     case CLB_EV_STOP:
@@ -150,9 +163,6 @@ apr_status_t clb_stream_event(void *baton, const clb_event_t *event)
         return event->kind == CLB_EV_STOP
                || stream->reply->out.len >= ENOUGH ? flush(stream)
                                                   : APR_SUCCESS;
-    case CLB_EV_USAGE:
-        stream->reply->usage = event->u.usage;
-        return APR_SUCCESS;
     case CLB_EV_NOTE:
         return note(stream, event);
     case CLB_EV_ERROR:

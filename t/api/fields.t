@@ -1,6 +1,6 @@
-# Every field of OpenAI's request does with every driver what the table
-# t/data/chat_fields.json says. Its columns of real CLIs are tried in
-# t/cli/fields.t.
+# Every field of a request does with every driver what the tables
+# t/data/chat_fields.json and t/data/messages_fields.json say. Their columns of
+# real CLIs are tried in t/cli/fields.t.
 
 use strict;
 use warnings;
@@ -10,11 +10,10 @@ use JSON::PP;
 use Test::More;
 
 use lib "$FindBin::Bin/../lib";
+use CLB::Messages qw(message message_stream);
 use CLB::Server;
 
-my $json  = JSON::PP->new->utf8->canonical;
-my $table = $json->decode(CLB::Server::slurp(
-    "$FindBin::Bin/../data/chat_fields.json"))->{fields};
+my $json = JSON::PP->new->utf8->canonical;
 
 # Both programs answer with the request as they got it.
 my $s = CLB::Server->start(config => <<'EOT');
@@ -42,7 +41,23 @@ my $s = CLB::Server->start(config => <<'EOT');
 </Location>
 EOT
 
-my ($driver, $field, $row);    # what is tried right now
+my ($api, $driver, $field, $row);    # what is tried right now
+
+# How each API is asked, and by what it says which field it refuses.
+my %apis = (
+    chat => {
+        path   => 'chat/completions',
+        ask    => sub { $s->chat(@_) },
+        stream => sub { $s->stream(@_) },
+        param  => sub { $_[0]{json}{error}{param} // '' },
+    },
+    messages => {
+        path   => 'messages',
+        ask    => sub { message($s, @_) },
+        stream => sub { message_stream($s, @_) },
+        param  => sub { $_[0]{json}{error}{message} // '' },
+    },
+);
 
 sub ask {
     my ($where, %more) = @_;
@@ -53,26 +68,37 @@ sub ask {
         %more,
         model => $driver,    # the names of models are the configuration's
     );
-    my $path = "$where/chat/completions";
     my $messages = delete $body{messages};
-    return $body{stream} ? $s->stream($messages, %body, -path => $path)
-                         : $s->chat($messages, %body, -path => $path);
+    return $apis{$api}{ $body{stream} ? 'stream' : 'ask' }->(
+        $messages, %body, -path => "$where/$apis{$api}{path}");
 }
 
-sub works {
-    my ($where) = @_;
+# Messages must have a max_tokens, which not every program can honour.
+sub unavoidable {
+    return $api eq 'messages' && $driver eq 'command'
+        && $field ne 'max_tokens';
+}
+
+sub ignores {
+    my ($where, @names) = @_;
     my $r = ask($where);
+    unshift @names, 'max_tokens' if unavoidable() && $where eq '/v1';
     is_deeply([$r->{status}, $r->{headers}{'x-clibridge-ignored'}],
-              [200, undef], "$where: nothing is ignored")
-        or diag $r->{body};
+              [200, @names ? join ', ', @names : undef],
+              "$where: what is ignored") or diag $r->{body};
     return $r;
 }
+
+sub places { '/v1', '/ignore', unavoidable() ? () : '/reject' }
 
 sub refused {
     my ($where) = @_;
     my $r = ask($where);
-    is_deeply([$r->{status}, $r->{json}{error}{param}],
-              [400, $row->{param} || $field], "$where: refused");
+    my $want = $row->{param} || $row->{named} || $field;
+    is($r->{status}, 400, "$where: refused");
+    like($apis{$api}{param}->($r), $api eq 'chat' ? qr/\A\Q$want\E\z/
+                                                  : qr/\b\Q$want\E\b/,
+         'by name');
 }
 
 my %effect = (
@@ -80,6 +106,12 @@ my %effect = (
         my ($r) = @_;
         like($r->{text}, qr/before \z/, 'cut before the sequence');
         is($r->{finish}, 'stop', 'finish_reason');
+    },
+    stop_sequences => sub {
+        my ($r) = @_;
+        like($r->{text}, qr/before \z/, 'cut before the sequence');
+        is_deeply([ @$r{qw(stop sequence)} ], [ 'stop_sequence', 'END' ],
+                  'which is named');
     },
     stream => sub {
         is($_[0]{headers}{'content-type'}, 'text/event-stream', 'a stream');
@@ -95,35 +127,35 @@ my %try = (
     native => sub {
         my $seen = $field eq 'model' ? { model => $driver }
                  : $row->{seen} || { $field => $row->{example} };
-        for my $where (qw(/v1 /ignore /reject)) {
-            my $got = $json->decode(works($where)->{text});
+        for my $where (places()) {
+            my $got = $json->decode(ignores($where)->{text});
             is_deeply({ map { $_ => $got->{$_} } keys %$seen }, $seen,
                       "$where: the program got it");
         }
     },
     bridge => sub {
-        for my $where (qw(/v1 /ignore /reject)) {
-            $effect{$field}->(works($where));
-        }
+        $effect{$field}->(ignores($_)) for places();
     },
     ignored => sub {
-        my $r = ask('/v1');
-        is_deeply([$r->{status}, $r->{headers}{'x-clibridge-ignored'}],
-                  [200, $field], '/v1: works, and says so');
-        works('/ignore');
+        ignores('/v1', $row->{named} || $field);
+        ignores('/ignore');
         refused('/reject');
     },
     refused  => sub { refused($_) for qw(/v1 /ignore /reject) },
-    accepted => sub { works($_)   for qw(/v1 /ignore /reject) },
+    accepted => sub { ignores($_) for places() },
 );
 
-for my $try_driver (qw(command lines)) {
-    for my $try_field (sort keys %$table) {
-        ($driver, $field, $row) = ($try_driver, $try_field,
-                                   $table->{$try_field});
-        subtest "$field, $driver: $row->{$driver}" => sub {
-            $try{ $row->{$driver} }->();
-        };
+for my $try_api (sort keys %apis) {
+    my $table = $json->decode(CLB::Server::slurp(
+        "$FindBin::Bin/../data/${try_api}_fields.json"))->{fields};
+    for my $try_driver (qw(command lines)) {
+        for my $try_field (sort keys %$table) {
+            ($api, $driver, $field, $row) =
+                ($try_api, $try_driver, $try_field, $table->{$try_field});
+            subtest "$api: $field, $driver: $row->{$driver}" => sub {
+                $try{ $row->{$driver} }->();
+            };
+        }
     }
 }
 

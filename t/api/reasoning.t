@@ -9,6 +9,7 @@ use JSON::PP;
 use Test::More;
 
 use lib "$FindBin::Bin/../lib";
+use CLB::Messages qw(message message_stream);
 use CLB::Server;
 
 my $json = JSON::PP->new->utf8->canonical;
@@ -62,6 +63,17 @@ for (['', 'so END no', 'hm END'], ['/tags', $tagged, undef],
     $r = $s->stream($prompt, model => 'lines', stop => ['END'], @path);
     is($r->{text}, $text =~ s/(so ).*/$1/sr,
        "a stop sequence is looked for in the answer alone $where");
+}
+
+# Messages has a place of its own for it.
+for (['/tags', 'hm END'], ['/off', '']) {
+    my ($where, $thinking) = @$_;
+    for my $ask (\&message, \&message_stream) {
+        my $r = $ask->($s, $prompt, model => 'lines',
+                       -path => "$where/v1/messages");
+        is_deeply([@$r{qw(text thinking)}], ['so END no', $thinking],
+                  "in Messages $where") or diag $r->{body};
+    }
 }
 
 my $history = [

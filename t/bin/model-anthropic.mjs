@@ -33,7 +33,8 @@ function problem(status, message) {
         headers: status === 429 ? { 'retry-after': '1' } : {},
         body: {
             type: 'error',
-            error: { type, message },
+            // the word by which CLIs know it
+            error: { type, message: status === 529 ? 'Overloaded' : message },
             request_id: newId('req'),
         },
     };

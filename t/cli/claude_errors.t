@@ -93,7 +93,7 @@ my @refused = (
       undef, 2, 2 ],
     [ '503', '[[error:503]]', '', 503, 'overloaded', qr/503 scripted/,
       [ 1, 60 ], 2, 2 ],
-    [ '529', '[[error:529]]', '', 503, 'overloaded', qr/529 scripted/,
+    [ '529', '[[error:529]]', '', 503, 'overloaded', qr/529 Overloaded/,
       [ 1, 60 ], 2, 2 ],
     [ 'a subscription that is used up', "[[quota:$hour]]", 'login', 429,
       'insufficient_quota', qr/^You've hit your .* limit . resets /,

@@ -1,5 +1,5 @@
-# Every field of OpenAI's request does with each CLI what the table
-# t/data/chat_fields.json says, by what the model is sent for it: compared with
+# Every field of a request does with each CLI what the tables
+# t/data/chat_fields.json and t/data/messages_fields.json say, by what the model is sent for it: compared with
 # a request without the field, a native one changes what it should and nothing
 # else, and one that is ignored or accepted changes nothing.
 
@@ -13,16 +13,27 @@ use JSON::PP ();
 use List::Util qw(uniq);
 use Test::More;
 
+use CLB::Messages qw(message message_stream);
 use CLB::Model qw(system_of turns_of);
 use CLB::Server;
 
 my $json  = JSON::PP->new->utf8->canonical->allow_nonref;
-my $table = $json->decode(CLB::Server::slurp(
-    "$FindBin::Bin/../data/chat_fields.json"))->{fields};
-
 my %model = (claude => 'claude-sonnet-4-6', codex => 'gpt-5.5');
 
-my ($driver, $m, $s, %plain);    # what is tried right now
+my ($driver, $api, $table, $m, $s, %plain);    # what is tried right now
+
+my %apis = (
+    chat => {
+        ask    => sub { $s->chat(@_) },
+        stream => sub { $s->stream(@_) },
+        names  => sub { ($_[0]{json}{error}{param} // '') eq $_[1] },
+    },
+    messages => {
+        ask    => sub { message($s, @_) },
+        stream => sub { message_stream($s, @_) },
+        names  => sub { ($_[0]{json}{error}{message} // '') =~ /\b\Q$_[1]\E\b/ },
+    },
+);
 
 sub user { { role => 'user', content => $_[0] } }
 
@@ -35,8 +46,8 @@ sub ask {
         %field,
     );
     my $messages = delete $body{messages};
-    my $r = $body{stream} ? $s->stream($messages, %body)
-                          : $s->chat($messages, %body);
+    my $r = $apis{$api}{ $body{stream} ? 'stream' : 'ask' }->($messages,
+                                                               %body);
     $r->{sent} = ($m->requests)[$before];
     $r->{sent} &&= $r->{sent}{body};
     return $r;
@@ -80,7 +91,8 @@ my %messages = (
                   [ user => 'Two?' ] ],
 );
 
-my %native = (claude => {
+my %native;
+$native{chat} = { claude => {
     tools                 => {
         tools => [ { %tool, input_schema => { type => 'object' } } ] },
     functions             => {
@@ -122,7 +134,30 @@ my %native = (claude => {
                                          summary => 'auto' } },
     model            => { model => 'a-model-of-the-backend' },
     messages         => \%messages,
-});
+} };
+
+# Where nothing is said of thinking, nothing is said to the model, but the CLI
+# sends a temperature to some, which does no harm.
+my @disabled = (thinking => { type => 'disabled' });
+
+$native{messages}{claude} = {
+    (map { $_ => $native{chat}{claude}{$_} } qw(max_tokens tools)),
+    model         => { model => 'a-model-of-the-backend',
+                       temperature => undef },
+    messages      => { messages => $messages{messages} },
+    output_config => { output_config => { effort => 'low' } },
+    output_format => $native{chat}{claude}{response_format},
+    system        => { system => ['Be brief.'] },
+    temperature   => { @disabled, temperature => 0.3 },
+    thinking      => { thinking => { type => 'adaptive' },
+                       temperature => undef, context_management => {
+                           edits => [ { type => 'clear_thinking_20251015',
+                                        keep => 'all' } ] } },
+    tool_choice   => { %{ $native{chat}{claude}{tools} }, @disabled,
+                       tool_choice => { type => 'any' } },
+    top_k         => { @disabled, top_k => 40 },
+    top_p         => { @disabled, top_p => 0.9 },
+};
 
 # There is no choice but to offer no other tool, and words.
 my %told = (
@@ -139,6 +174,13 @@ my %bridge = (
         is_deeply(changes($r->{sent}), $driver eq 'claude'
                   ? { stop_sequences => ['END'] } : {},
                   'by the model already, if it can');
+    },
+    stop_sequences => sub {
+        my ($r) = @_;
+        is_deeply([ @$r{qw(text stop sequence)} ],
+                  [ 'before ', 'stop_sequence', 'END' ], 'cut');
+        is_deeply(changes($r->{sent}), { stop_sequences => ['END'] },
+                  'by the model already');
     },
     stream => sub {
         my ($r) = @_;
@@ -171,7 +213,7 @@ my %try = (
     native => sub {
         my ($field, $r) = @_;
         answered($r);
-        is_deeply(changes($r->{sent}), $native{$driver}{$field},
+        is_deeply(changes($r->{sent}), $native{$api}{$driver}{$field},
                   'the model is told') or diag explain changes($r->{sent});
     },
     bridge => sub {
@@ -197,8 +239,8 @@ my %try = (
     },
     refused => sub {
         my ($field, $r) = @_;
-        is_deeply([ $r->{status}, $r->{json}{error}{param} ],
-                  [ 400, $field ], 'refused');
+        is($r->{status}, 400, 'refused');
+        ok($apis{$api}{names}->($r, $field), 'by name') or diag $r->{body};
         is($r->{sent}, undef, 'the model is not asked');
     },
 );
@@ -208,13 +250,18 @@ for (sort keys %model) {
     $m = CLB::Model->start;
     $s = CLB::Server->start(config => $m->config(
         driver => $driver, models => "$model{$driver} a-model-*"));
-    %plain = members(ask()->{sent});
-    for my $field (sort keys %$table) {
-        my $row = $table->{$field};
-        subtest "$field, $driver: $row->{$driver}" => sub {
-            $try{ $row->{$driver} }->($field, ask(
-                %{ $row->{with} || {} }, $field => $row->{example}));
-        };
+    for (sort keys %apis) {
+        $api   = $_;
+        $table = $json->decode(CLB::Server::slurp(
+            "$FindBin::Bin/../data/${api}_fields.json"))->{fields};
+        %plain = members(ask()->{sent});
+        for my $field (grep { $table->{$_}{$driver} } sort keys %$table) {
+            my $row = $table->{$field};
+            subtest "$driver, $api, $field: $row->{$driver}" => sub {
+                $try{ $row->{$driver} }->($field, ask(
+                    %{ $row->{with} || {} }, $field => $row->{example}));
+            };
+        }
     }
     $s->stop;
     $m->stop;

@@ -91,6 +91,12 @@ static inline void turn_note(turn_t *turn, const clb_event_t *event)
     case CLB_EV_REASONING:
         word = apr_pstrcat(turn->pool, "<", event->u.text.data, ">", NULL);
         break;
+    case CLB_EV_SIGNATURE:
+        word = apr_pstrcat(turn->pool, "signed ", event->u.text.data, NULL);
+        break;
+    case CLB_EV_HIDDEN:
+        word = apr_pstrcat(turn->pool, "hidden ", event->u.text.data, NULL);
+        break;
     case CLB_EV_CALL:
         word = apr_pstrcat(turn->pool, "call ", event->u.call.id, " ",
                            event->u.call.name, NULL);
@@ -105,9 +111,11 @@ static inline void turn_note(turn_t *turn, const clb_event_t *event)
                             (long)u->reasoning);
         break;
     case CLB_EV_STOP:
-        word = apr_psprintf(turn->pool, "stop %s",
-                            event->u.stop <= CLB_STOP_CALLS
-                            ? stops[event->u.stop] : "?");
+        word = apr_pstrcat(turn->pool, "stop ",
+                           event->u.stop <= CLB_STOP_CALLS
+                           ? stops[event->u.stop] : "?",
+                           event->sequence == NULL ? NULL : " at ",
+                           event->sequence, NULL);
         break;
     case CLB_EV_ERROR:
         word = apr_psprintf(turn->pool, "%s: %s",
@@ -142,6 +150,8 @@ static inline void turn_event(turn_t *turn, const clb_event_t *event)
         /* fall through */
     case CLB_EV_TEXT:
     case CLB_EV_REASONING:
+    case CLB_EV_SIGNATURE:
+    case CLB_EV_HIDDEN:
         turn_rule(turn, turn->started, "text before START");
         turn_rule(turn, turn_is_clean(turn, event->u.text.data),
                   "text that is not UTF-8");

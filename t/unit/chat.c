@@ -13,7 +13,20 @@ static apr_pool_t *pool;
 
 /* A chat written down: each string is a message, its first letter the role
  * (u, a), then parts separated by '|'; a part that begins with '~' is
- * reasoning. "s..." is a system text. */
+ * reasoning, with '!' such with a signature, and with '#' such that is hidden.
+ * "s..." is a system text. */
+static void add_part(clb_message_t *message, const char *text)
+{
+    clb_part_t *part = clb_chat_part(message, strchr("~!#", *text) != NULL
+        && *text != '\0' ? CLB_PART_REASONING : CLB_PART_TEXT, text);
+
+    if (part->kind == CLB_PART_REASONING) {
+        part->signature = *text == '!' ? "s" : NULL;
+        part->data = *text == '#' ? text + 1 : NULL;
+        part->text = *text == '#' ? "" : text + 1;
+    }
+}
+
 static clb_chat_t *chat_of(const char *const *script)
 {
     clb_chat_t *chat = clb_chat_create(pool);
@@ -32,8 +45,7 @@ static clb_chat_t *chat_of(const char *const *script)
             if ((end = strchr(text, '|')) != NULL) {
                 *end++ = '\0';
             }
-            clb_chat_part(message, *text == '~' ? CLB_PART_REASONING
-                          : CLB_PART_TEXT, *text == '~' ? text + 1 : text);
+            add_part(message, text);
         }
     }
     return chat;
@@ -59,8 +71,10 @@ static const char *turns(clb_chat_t *chat)
                                                     clb_part_t);
 
             clb_buf_puts(&buf, j > 0 ? "|" : "");
-            clb_buf_puts(&buf, part->kind == CLB_PART_TEXT ? "" : "~");
-            clb_buf_puts(&buf, part->text);
+            clb_buf_puts(&buf, part->kind == CLB_PART_TEXT ? ""
+                         : part->signature != NULL ? "!"
+                         : part->data != NULL ? "#" : "~");
+            clb_buf_puts(&buf, part->data != NULL ? part->data : part->text);
         }
     }
     return buf.data;
@@ -94,6 +108,42 @@ static void turn_rules(void)
     chat = CHAT("uq", "aa");
     ok(clb_chat_turns(chat) == clb_chat_turns(chat), "computed once");
     is_int(chat->messages->nelts, 2, "the messages are as they were");
+}
+
+static void thoughts(void)
+{
+    is_str(turns(CHAT("uq", "a!hm|a|~no|#x", "ur")), "uq a!hm|a|#x ur",
+           "reasoning that the vendor knows again stays where it is");
+    is_str(turns(CHAT("uq", "a!hm", "aa", "ur")), "uq a!hm|a ur",
+           "also in a message of its own before the text");
+    is_str(turns(CHAT("uq", "aa", "a!hm|#x", "ab", "ur")),
+           "uq aa|!hm|#x|b ur", "or in between");
+    is_str(turns(CHAT("uq", "a!hm", "ur", "aa", "us")), "uq|r aa us",
+           "but not without anything of that message");
+    is_str(turns(CHAT("uq", "aa", "a!hm")), "uq aa uContinue.",
+           "nor at the end");
+    is_str(turns(CHAT("a!hm|a")), "uContinue. a!hm|a uContinue.",
+           "it needs no turn of its own");
+}
+
+static void expected(void)
+{
+    clb_chat_t *chat = CHAT("uq");
+    clb_message_t *message = clb_chat_message(chat, CLB_ROLE_ASSISTANT);
+
+    clb_chat_part(message, CLB_PART_CALL, "{}")->id = "1";
+    clb_chat_part(message, CLB_PART_CALL, "{}")->id = "2";
+    ok(clb_chat_expects(chat, "1") && clb_chat_expects(chat, "2")
+       && !clb_chat_expects(chat, "3"), "results of calls are expected");
+    message = clb_chat_message(chat, CLB_ROLE_USER);
+    clb_chat_part(message, CLB_PART_RESULT, NULL)->id = "2";
+    ok(clb_chat_expects(chat, "1") && !clb_chat_expects(chat, "2"),
+       "once, in one message");
+    message = clb_chat_message(chat, CLB_ROLE_USER);
+    ok(clb_chat_expects(chat, "1"), "or in several");
+    clb_chat_part(message, CLB_PART_TEXT, "t");
+    ok(!clb_chat_expects(chat, "1"), "but not behind anything else");
+    ok(!clb_chat_expects(clb_chat_create(pool), "1"), "nothing at first");
 }
 
 static void many_turns(void)
@@ -164,7 +214,7 @@ static void fields(void)
     ok(clb_chat_ignored(chat, ~0u) == NULL, "all honoured");
 }
 
-static void thoughts(void)
+static void forgotten_thoughts(void)
 {
     clb_chat_t *chat = CHAT("u<think>\nx\n</think>\n\nwhat is this?",
         "a<think>\nhm\n</think>\n\nOne. <think>\nha\n</think>\n\nTwo.", "uy",
@@ -201,11 +251,13 @@ int main(void)
     atexit(apr_terminate);
     apr_pool_create(&pool, NULL);
     turn_rules();
+    thoughts();
+    expected();
     many_turns();
     plain();
     system_text();
     fields();
     efforts();
-    thoughts();
+    forgotten_thoughts();
     return tap_done();
 }

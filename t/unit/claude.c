@@ -409,8 +409,8 @@ static void answers(void)
                     EVENT("'content_block_delta','index':0,'delta':"
                     "{'type':'signature_delta','signature':'c2ln'}")
                     TEXT("x") DELTA("'end_turn'") STOP)),
-           "start <hm> [x] usage 121+20+3/7/0 stop end -> park",
-           "thinking is reasoning, its signature nothing");
+           "start <hm> signed c2ln [x] usage 121+20+3/7/0 stop end -> park",
+           "thinking is reasoning, with its signature");
     is_str(answer(q(START RESULT("whole"))),
            "start [whole] usage 121+20+3/1/0 stop end -> end",
            "an answer that was not streamed");
@@ -757,7 +757,8 @@ static const struct {
       "start [I cannot help with that.] usage 129+0+0/1/0 stop filter "
       "-> kill" },
     { "think-budget", 1,
-      "start <let me see> [done] usage 123+0+0/1/0 stop end -> clean" },
+      "start <let me see> signed c2lnbmVk [done] usage 123+0+0/1/0 stop end "
+      "-> clean" },
     { "think-off", 1,
       "start [done] usage 123+0+0/1/0 stop end -> clean" },
     { "oauth-say", 1,

@@ -18,6 +18,7 @@ static apr_pool_t *pool;
 typedef struct seen_t {
     clb_buf_t all;
     apr_size_t text;           /* bytes of text passed */
+    const char *sequence;      /* of STOP */
     int wrong;                 /* an event that is not well formed */
     apr_status_t answer;       /* given to the filter */
 } seen_t;
@@ -27,7 +28,8 @@ static apr_status_t see(void *baton, const clb_event_t *event)
     static const char *const words[] = {
         [CLB_EV_START] = "{start}", [CLB_EV_USAGE] = "{usage}",
         [CLB_EV_NOTE] = "{note}", [CLB_EV_CALL] = "{call}",
-        [CLB_EV_ARGUMENTS] = "{arguments}"
+        [CLB_EV_ARGUMENTS] = "{arguments}",
+        [CLB_EV_SIGNATURE] = "{signature}", [CLB_EV_HIDDEN] = "{hidden}"
     };
     seen_t *seen = baton;
 
@@ -46,6 +48,7 @@ static apr_status_t see(void *baton, const clb_event_t *event)
     case CLB_EV_STOP:
         clb_buf_puts(&seen->all, apr_psprintf(seen->all.pool, "{stop %d}",
                                               event->u.stop));
+        seen->sequence = event->sequence;
         break;
     case CLB_EV_ERROR:
         clb_buf_puts(&seen->all, apr_psprintf(seen->all.pool, "{%s}",
@@ -160,6 +163,31 @@ static void stops(void)
     is_str(filtered(LIST("\xe2\x82\xac"), LIST("5 \xe2\x82\xa4 6 \xe2\x82\xac"
                                                " 7")),
            "5 \xe2\x82\xa4 6 {stop 2}", "characters stay whole");
+}
+
+/* The stop sequence that STOP names. */
+static const char *named(const char *const *stop, const char *const *text)
+{
+    seen_t seen;
+    clb_filter_t *filter = filter_new(pool, &seen, list(pool, stop), NO_CAP);
+
+    for (; *text != NULL && give_text(filter, *text) == APR_SUCCESS; text++) {
+    }
+    give_word(filter, CLB_EV_STOP);
+    return seen.sequence;
+}
+
+static void sequences(void)
+{
+    is_str(named(LIST("END"), LIST("one END")), "END", "STOP names it");
+    is_str(named(LIST("END", "ST"), LIST("E", "N", "STOP")), "ST",
+           "of several the one it was");
+    is_str(named(LIST("abcd", "bc"), LIST("abcd")), "bc",
+           "that was complete first");
+    is_str(named(LIST("bc", "abc"), LIST("abc")), "abc",
+           "of two that end together the longer");
+    is_str(named(LIST("END"), LIST("one EN")), NULL, "and none if it was not");
+    is_str(named(NULL, LIST("one")), NULL, "or could not be");
 }
 
 static void every_split(void)
@@ -461,17 +489,20 @@ static const char *presented(clb_reasoning_e as, const char *script,
                              const clb_chat_t *chat)
 {
     static const char *const stop[] = { "END", NULL };
+    static const clb_event_e kinds[] = {
+        ['r'] = CLB_EV_REASONING, ['s'] = CLB_EV_SIGNATURE,
+        ['h'] = CLB_EV_HIDDEN, ['t'] = CLB_EV_TEXT, ['e'] = CLB_EV_TEXT,
+        ['c'] = CLB_EV_CALL, ['.'] = CLB_EV_STOP
+    };
     seen_t seen;
     clb_filter_t *filter = filter_new(pool, &seen, list(pool, stop), 200);
 
     clb_filter_form(filter, chat);
     clb_filter_reasoning(filter, as);
     for (; *script != '\0'; script++) {
-        clb_event_t event = { .kind = *script == 'r' ? CLB_EV_REASONING
-            : *script == 'c' ? CLB_EV_CALL : *script == '.' ? CLB_EV_STOP
-            : CLB_EV_TEXT };
+        clb_event_t event = { .kind = kinds[(unsigned char)*script] };
 
-        if (event.kind == CLB_EV_REASONING || event.kind == CLB_EV_TEXT) {
+        if (event.kind != CLB_EV_CALL && event.kind != CLB_EV_STOP) {
             event.u.text.data = *script == 'r' ? "hm END" : *script == 'e'
                               ? "EN" : "text";
             event.u.text.len = strlen(event.u.text.data);
@@ -492,6 +523,14 @@ static void reasoning(void)
     is_str(presented(CLB_REASONING_TAGS, "rrt.", chat),
            "<think>\nhm ENDhm END\n</think>\n\ntext{stop 0}",
            "in the text, and no stop sequence is looked for in it");
+    is_str(presented(CLB_REASONING_FIELD, "rshs.", chat),
+           "<hm END>{signature}{hidden}{signature}{stop 0}",
+           "what belongs to it, too");
+    is_str(presented(CLB_REASONING_OFF, "rsht.", chat), "text{stop 0}",
+           "or nowhere");
+    is_str(presented(CLB_REASONING_TAGS, "rshrt.", chat),
+           "<think>\nhm ENDhm END\n</think>\n\ntext{stop 0}",
+           "a text has no place for it");
     is_str(presented(CLB_REASONING_TAGS, "trt.", chat),
            "text<think>\nhm END\n</think>\n\ntext{stop 0}", "in between");
     is_str(presented(CLB_REASONING_TAGS, "er.", chat),
@@ -511,6 +550,7 @@ int main(void)
     atexit(apr_terminate);
     apr_pool_create(&pool, NULL);
     stops();
+    sequences();
     every_split();
     random_runs();
     ends();

@@ -570,13 +570,13 @@ static void errors(void)
     is_str(r->out.data, "data: " ERROR "\n\n",
            "an error ends a stream, and nothing says it is complete");
     clb_buf_init(&out, pool, 0);
-    TEXT->error_body(&out, &failure);
+    TEXT->error_body(&out, &failure, "req_1");
     is_str(out.data, ERROR, "an error as a body");
     failure.kind = CLB_BAD_REQUEST;
     failure.message = "no";
     failure.param = "messages[0].role";
     clb_buf_reset(&out);
-    CHAT->error_body(&out, &failure);
+    CHAT->error_body(&out, &failure, "req_1");
     is_str(out.data, "{\"error\":{\"message\":\"no\",\"type\":"
            "\"invalid_request_error\",\"param\":\"messages[0].role\","
            "\"code\":null}}", "with its parameter and no code");

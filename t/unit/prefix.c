@@ -11,7 +11,7 @@
 static apr_pool_t *pool;
 
 /* A chat written down as in chat.c: "uTEXT|TEXT", "aTEXT", "sTEXT", a part
- * that begins with '~' is reasoning. */
+ * that begins with '~' is reasoning, with '!' such with a signature. */
 static clb_chat_t *chat_of(const char *const *script)
 {
     clb_chat_t *chat = clb_chat_create(pool);
@@ -31,8 +31,11 @@ static clb_chat_t *chat_of(const char *const *script)
             if ((end = strchr(text, '|')) != NULL) {
                 *end++ = '\0';
             }
-            clb_chat_part(message, *text == '~' ? CLB_PART_REASONING
-                          : CLB_PART_TEXT, *text == '~' ? text + 1 : text);
+            int thought = *text == '~' || *text == '!';
+
+            clb_chat_part(message, thought ? CLB_PART_REASONING
+                          : CLB_PART_TEXT, thought ? text + 1 : text)
+                ->signature = *text == '!' ? "s" : NULL;
         }
     }
     return chat;
@@ -142,6 +145,10 @@ static void forms(void)
     same(plain, CHAT("uab", "a ", "ac", "ud"),
          "a message of blanks is none");
     same(plain, CHAT("uab", "a~hm|c", "ud"), "reasoning is left out");
+    same(plain, CHAT("uab", "a!hm|c", "ud"), "also with a signature");
+    same(plain, CHAT("uab", "a!hm", "ac", "ud"), "in a message of its own");
+    same(CHAT("uab", "ac|e", "ud"), CHAT("uab", "ac|!hm|e", "ud"),
+         "or in the middle");
     same(plain, CHAT("uab", "a", "ac", "ud"), "so is what is empty");
     other(plain, CHAT("uab", "ac ", "ud"), "a blank is something");
     other(plain, CHAT("uab", "ad", "ud"), "another answer");
