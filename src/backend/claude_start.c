@@ -29,6 +29,8 @@ const char *const clb_claude_env[] = {
     "DISABLE_AUTOUPDATER=1",
     /* "@/etc/hostname" in a prompt would send that file to the model */
     "CLAUDE_CODE_DISABLE_ATTACHMENTS=1",
+    /* so would what the home has of the working directory's projects */
+    "CLAUDE_CODE_DISABLE_AUTO_MEMORY=1",
     /* a broken stream would be asked again silently and doubled */
     "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK=1",
     "CLAUDE_CODE_MAX_RETRIES=1",

@@ -586,6 +586,7 @@ static void step(void *data, const clb_input_t *in, clb_step_t *out)
 const clb_driver_t clb_driver_codex = {
     .name = "codex",
     .args = clb_codex_args,
+    .last_args = clb_codex_last_args,
     .env = clb_codex_env,
     .models = models,
     .files = files,

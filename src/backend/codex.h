@@ -32,11 +32,11 @@ extern const clb_gift_t clb_codex_gifts[];
 extern const char *const clb_codex_natives[];
 extern const clb_trial_t clb_codex_trial;
 
-/** The arguments of the CLI. */
+/** The arguments of the CLI, before the operator's. */
 void clb_codex_args(const clb_start_t *start, apr_array_header_t *argv);
 
-/** Those that leave it its own list of models. */
-void clb_codex_bare_args(const clb_start_t *start, apr_array_header_t *argv);
+/** Those behind the operator's; without them it has its own list of models. */
+void clb_codex_last_args(const clb_start_t *start, apr_array_header_t *argv);
 
 /* --- codex_report.c --- */
 

@@ -67,7 +67,7 @@ static void hear(clb_report_t *report, const clb_json_t *line,
 }
 
 const clb_question_t clb_codex_question = {
-    .args = clb_codex_bare_args,
+    .args = clb_codex_args,
     .lines =
         "{\"id\":\"hello\",\"method\":\"initialize\",\"params\":"
             "{\"clientInfo\":{\"name\":\"clibridge\",\"version\":\"1\"}}}\n"

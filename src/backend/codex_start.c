@@ -94,7 +94,7 @@ static void set(apr_array_header_t *argv, const char *key, const char *value)
     APR_ARRAY_PUSH(argv, const char *) = text.data;
 }
 
-void clb_codex_bare_args(const clb_start_t *start, apr_array_header_t *argv)
+void clb_codex_args(const clb_start_t *start, apr_array_header_t *argv)
 {
     const char *url = clb_start_var(start, "OPENAI_BASE_URL");
     const char *key = clb_start_var(start, "OPENAI_API_KEY");
@@ -114,9 +114,9 @@ void clb_codex_bare_args(const clb_start_t *start, apr_array_header_t *argv)
     }
 }
 
-void clb_codex_args(const clb_start_t *start, apr_array_header_t *argv)
+/* Another list might have tools for models that the test does not ask. */
+void clb_codex_last_args(const clb_start_t *start, apr_array_header_t *argv)
 {
-    clb_codex_bare_args(start, argv);
     set(argv, "model_catalog_json", apr_pstrcat(argv->pool, start->dir, "/",
                                                 CATALOG, NULL));
 }

@@ -158,6 +158,8 @@ typedef struct clb_driver_t {
     const char *name;
     /** Append its arguments, which come before the operator's. */
     void (*args)(const clb_start_t *start, apr_array_header_t *argv);
+    /** Append those that the operator's must not change. May be NULL. */
+    void (*last_args)(const clb_start_t *start, apr_array_header_t *argv);
     const char *const *env;      /**< fixed NAME=value, NULL-terminated */
     const char *const *models;   /**< default of CLIBridgeModels */
     const char *const *web;      /**< the CLI's own tools for the web, NULL-

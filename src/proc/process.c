@@ -191,6 +191,9 @@ static const char *const *arguments(const clb_process_t *process,
     (process->question != NULL ? process->question->args
                                : backend->driver->args)(&start, argv);
     apr_array_cat(argv, backend->args);
+    if (backend->driver->last_args != NULL && process->question == NULL) {
+        backend->driver->last_args(&start, argv);
+    }
     APR_ARRAY_PUSH(argv, const char *) = NULL;
     return (const char *const *)argv->elts;
 }

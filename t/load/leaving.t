@@ -30,7 +30,7 @@ my $m = CLB::Model->start;
 my $s;
 
 my $config = $m->config(models => 'claude-x', more => 'CLIBridgeWarm none')
-           . <<"EOT";
+           . $m->config(driver => 'codex', models => 'gpt-x') . <<"EOT";
 MaxKeepAliveRequests 0
 KeepAliveTimeout 60
 CLIBridgeAnonymous on
@@ -95,32 +95,42 @@ sub queued {
     return ($c, slot => sub { count(1, 0) });
 }
 
+# The processes of turns: Codex's stay for the next.
+sub mortals { grep { CLB::Server::cmdline($_) !~ / app-server / } $s->marked }
+
 sub alone {
     undef $holder;
-    is_there(sub { count(0, 0) && !$s->marked }, 'peace');
+    is_there(sub { count(0, 0) && !mortals() }, 'peace');
 }
 
 sub turn_of {
-    my @pids = $s->marked;
-    return (slot => sub { count(0, 0) }, process => sub { !kill 0 => @pids });
+    my @pids = mortals();
+    return (slot => sub { count(0, 0) },
+            @pids ? (process => sub { !kill 0 => @pids }) : ());
 }
 
 sub asked {
-    my ($way, $text) = @_;
+    my ($way, $model, $text) = @_;
     alone();
     my $before = $m->requests;
-    my $c = send_chat($way, 'claude-x', $text);
+    my $c = send_chat($way, $model, $text);
     is_there(sub { $m->requests > $before }, 'request to the model');
     my $n = $m->last->{n};
     return ($c, turn_of(), upstream => sub { $m->end($n) });
 }
 
-sub before_the_first_byte { asked(@_, '[[hang]]') }
+sub before_the_first_byte {
+    my ($model) = @_;
+    return sub { asked($_[0], $model, '[[hang]]') };
+}
 
 sub in_the_middle {
-    my ($c, @gone) = asked(@_, '[[stream:9999:20]]');
-    is_there(sub { $c->read_event }, 'word');
-    return ($c, @gone);
+    my ($model) = @_;
+    return sub {
+        my ($c, @gone) = asked($_[0], $model, '[[stream:9999:20]]');
+        is_there(sub { $c->read_event }, 'word');
+        return ($c, @gone);
+    };
 }
 
 # The longest that a program can live on.
@@ -134,8 +144,10 @@ sub deaf_to_sigterm {
 
 my @moments = (
     [ 'queued', \&queued ],
-    [ 'before the first byte', \&before_the_first_byte ],
-    [ 'in the middle', \&in_the_middle ],
+    [ 'before the first byte', before_the_first_byte('claude-x') ],
+    [ 'in the middle', in_the_middle('claude-x') ],
+    [ 'Codex: before the first', before_the_first_byte('gpt-x') ],
+    [ 'Codex: in the middle', in_the_middle('gpt-x') ],
     [ 'deaf to SIGTERM', \&deaf_to_sigterm ],
 );
 

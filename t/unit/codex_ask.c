@@ -15,6 +15,8 @@ static apr_array_header_t *arguments(const char *dir, const char *const *env)
     clb_start_t start = { .dir = dir, .env = env };
 
     clb_driver_codex.args(&start, argv);
+    APR_ARRAY_PUSH(argv, const char *) = "OPERATOR";
+    clb_driver_codex.last_args(&start, argv);
     return argv;
 }
 
@@ -70,8 +72,9 @@ static void command_line(void)
        "it tries nothing twice");
     ok(has(argv, "-c", "thread_unload_delay_secs=0"),
        "and forgets threads at once");
-    ok(has(argv, "-c", "model_catalog_json=\"/s/7/catalog.json\""),
-       "what it knows of models is ours");
+    ok(has(argv, "OPERATOR", "-c")
+       && has(argv, "-c", "model_catalog_json=\"/s/7/catalog.json\""),
+       "what it knows of models is ours in any case");
     ok(has(argv, "-c", "sqlite_home=\"/s/7/tmp\""),
        "its databases are of the process");
     ok(!mentions(argv, "base_url") && !mentions(argv, "env_key"),

@@ -4,7 +4,8 @@ package CLB::Tap;
 # that the CLI sends, word for word, and to whom.
 #
 #   my $tap = CLB::Tap->start;
-#   $s->put(name => $tap->wrapper('/bin/claude'))   # the program to configure
+#   $s->put(name => $tap->wrapper('/bin/claude'))   # the program to configure,
+#                   Claude Code or Codex
 #   $tap->heard     every request so far, oldest first:
 #                   {method, path, to, headers (one text), body}
 #                   to is the address that the CLI was given as its model's
@@ -78,10 +79,15 @@ sub pass {
 
 sub wrapper {
     my ($self, $program, @more) = @_;
+    my $address = 'model_providers.clibridge.base_url';
     return <<"EOT";
 #!/bin/sh
-ANTHROPIC_BASE_URL=http://127.0.0.1:$self->{port}/\${ANTHROPIC_BASE_URL##*:}
-export ANTHROPIC_BASE_URL
+tap=http://127.0.0.1:$self->{port}
+case \$1 in
+app-server)
+    set -- "\$@" -c $address=\$tap/\${OPENAI_BASE_URL##*:} ;;
+*)  export ANTHROPIC_BASE_URL=\$tap/\${ANTHROPIC_BASE_URL##*:} ;;
+esac
 exec $program "\$@" @more
 EOT
 }
