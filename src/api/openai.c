@@ -11,9 +11,9 @@
 #include <apr_strings.h>
 #include <string.h>
 
-static apr_status_t take_temperature(clb_chat_t *chat, const char *name,
-                                     const clb_json_t *value,
-                                     clb_error_t *error)
+apr_status_t clb_openai_temperature(clb_chat_t *chat, const char *name,
+                                    const clb_json_t *value,
+                                    clb_error_t *error)
 {
     return clb_take_sampling(chat, name, value, CLB_TEMPERATURE, 2,
                              &chat->temperature, error);
@@ -85,7 +85,7 @@ static apr_status_t take_one(clb_chat_t *chat, const char *name,
 
 const clb_take_t clb_openai_common[] = {
     { "model", clb_take_model },
-    { "temperature", take_temperature },
+    { "temperature", clb_openai_temperature },
     { "top_p", clb_take_top_p },
     { "top_k", clb_take_top_k },
     { "max_completion_tokens", clb_take_max_tokens },

@@ -10,6 +10,9 @@
 /** Fields both have: model, sampling, limits, stop, stream, n, ... */
 extern const clb_take_t clb_openai_common[];
 
+/** Take `temperature`. */
+clb_taker_fn clb_openai_temperature;
+
 /** OpenAI's name for why an answer ended. */
 const char *clb_openai_finish(clb_stop_e stop);
 

@@ -15,53 +15,62 @@
 #define CALLS_MAX 512
 
 static apr_status_t add_media(clb_place_t *at, clb_message_t *message,
-                              clb_part_e kind, const char *path,
-                              const char *url, const char *name)
+                              const char *path, const clb_part_t *part,
+                              const char *need)
 {
-    clb_part_t part = { .kind = kind, .name = name };
     apr_status_t rv;
 
-    if (url == NULL) {
-        return clb_place_must_be(at, path, "given by its data: URL");
-    }
     if (message == NULL) {
         return clb_place_bad(at, CLB_BAD_REQUEST, path, "cannot stand in a "
                              "system message");
     }
-    if ((rv = clb_place_count(at, path)) == APR_SUCCESS
-        && (rv = clb_place_must_be(at, path, clb_media_take_url(&part, url,
-                                   at->chat->pool))) == APR_SUCCESS) {
-        APR_ARRAY_PUSH(message->parts, clb_part_t) = part;
+    if ((rv = clb_place_must_be(at, path, need)) == APR_SUCCESS
+        && (rv = clb_place_count(at, path)) == APR_SUCCESS) {
+        APR_ARRAY_PUSH(message->parts, clb_part_t) = *part;
     }
     return rv;
 }
 
 static apr_status_t take_image(clb_place_t *at, clb_message_t *message,
-                               const char *path, const clb_json_t *part)
+                               const char *path, const clb_json_t *json)
 {
-    const clb_json_t *image = clb_json_get(part, "image_url");
+    const clb_json_t *image = clb_json_get(json, "image_url");
     const char *url = clb_json_string(image);
+    clb_part_t part = { .kind = CLB_PART_IMAGE };
 
     if (url == NULL) {
         url = clb_json_get_string(image, "url");
     }
-    return add_media(at, message, CLB_PART_IMAGE, path, url, NULL);
+    return add_media(at, message, path, &part, url == NULL
+        ? "given by its data: URL"
+        : clb_media_take_url(&part, url, at->chat->pool));
 }
 
 static apr_status_t take_file(clb_place_t *at, clb_message_t *message,
-                              const char *path, const clb_json_t *part)
+                              const char *path, const clb_json_t *json)
 {
-    const clb_json_t *file = clb_json_get(part, "file");
+    const clb_json_t *file = clb_json_get(json, "file");
+    const clb_json_t *data, *url;
+    const char *need = "given by its data: URL";
+    clb_part_t part = { .kind = CLB_PART_DOCUMENT };
 
-    file = clb_json_is_object(file) ? file : part;
-    if (clb_json_get(file, "file_data") == NULL) {
+    file = clb_json_is_object(file) ? file : json;
+    data = clb_json_get(file, "file_data");
+    url = clb_json_get(file, "file_url");
+    part.name = clb_json_get_string(file, "filename");
+    if (data == NULL && url == NULL) {
         return clb_place_bad(at, CLB_UNSUPPORTED, path, "must have file_data, "
-                             "a data: URL: this server stores and fetches no "
-                             "files");
+                             "a data: URL, or a file_url: this server stores "
+                             "no files");
     }
-    return add_media(at, message, CLB_PART_DOCUMENT, path,
-                     clb_json_get_string(file, "file_data"),
-                     clb_json_get_string(file, "filename"));
+    if (clb_json_is_string(data)) {
+        need = clb_media_take_url(&part, clb_json_string(data),
+                                  at->chat->pool);
+    }
+    else if (clb_json_is_string(url)) {
+        need = clb_media_take_link(&part, clb_json_string(url));
+    }
+    return add_media(at, message, path, &part, need);
 }
 
 /* What a part's type says about it. */
@@ -111,9 +120,8 @@ static apr_status_t take_typed(clb_place_t *at, clb_message_t *message,
 }
 
 static apr_status_t take_part(clb_place_t *at, clb_message_t *message,
-                              const clb_json_t *part, apr_size_t i)
+                              const char *path, const clb_json_t *part)
 {
-    const char *path = clb_place_item(at, ".content", i);
     const char *type = clb_json_get_string(part, "type");
 
     if (clb_json_is_string(part)) {
@@ -126,8 +134,8 @@ static apr_status_t take_part(clb_place_t *at, clb_message_t *message,
          : take_typed(at, message, path, part, type);
 }
 
-static apr_status_t take_content(clb_place_t *at, clb_message_t *message,
-                                 const clb_json_t *content)
+apr_status_t clb_openai_content(clb_place_t *at, clb_message_t *message,
+                                const char *path, const clb_json_t *content)
 {
     apr_size_t i;
     apr_status_t rv;
@@ -140,28 +148,25 @@ static apr_status_t take_content(clb_place_t *at, clb_message_t *message,
         return APR_SUCCESS;
     }
     if (!clb_json_is_array(content)) {
-        return clb_place_bad(at, CLB_BAD_REQUEST, ".content", "must be a "
-                             "string or an array of parts");
+        return clb_place_must_be(at, path, "a string or an array of parts");
     }
     for (i = 0; i < clb_json_size(content); i++) {
-        if ((rv = take_part(at, message, clb_json_at(content, i), i))
-            != APR_SUCCESS) {
+        if ((rv = take_part(at, message, clb_place_item(at, path, i),
+                            clb_json_at(content, i))) != APR_SUCCESS) {
             return rv;
         }
     }
     return APR_SUCCESS;
 }
 
-/* Arguments as a JSON object: they should be one in a string; some clients
- * send the object itself. */
-static const char *arguments(const clb_json_t *value, apr_pool_t *pool)
+/* They should be an object in a string; some clients send the object itself. */
+const char *clb_openai_arguments(const clb_json_t *value, apr_pool_t *pool)
 {
     return clb_json_is_object(value) ? clb_json_text(pool, value)
          : clb_chat_arguments(clb_json_string(value), pool);
 }
 
-/* The text that a custom tool was called with, as its one argument. */
-static const char *input(const clb_json_t *custom, apr_pool_t *pool)
+const char *clb_openai_input(const clb_json_t *custom, apr_pool_t *pool)
 {
     const char *text = clb_json_get_string(custom, "input");
 
@@ -169,32 +174,38 @@ static const char *input(const clb_json_t *custom, apr_pool_t *pool)
                                              text == NULL ? "" : text));
 }
 
-static apr_status_t take_call(const clb_place_t *at, clb_message_t *message,
-                              const clb_json_t *call, apr_size_t i)
+apr_status_t clb_openai_call(const clb_place_t *at, clb_message_t *message,
+                             const char *path, const clb_part_t *call)
 {
-    const char *path = clb_place_item(at, ".tool_calls", i);
-    const clb_json_t *custom = clb_json_get(call, "custom");
-    const clb_json_t *function = clb_json_get(call, "function");
-    const clb_json_t *what = custom != NULL ? custom
-                           : function != NULL ? function : call;
-    const char *id = clb_json_get_string(call, "id");
-    const char *name = clb_json_get_string(what, "name");
-    clb_part_t *part;
-
-    if (id == NULL || *id == '\0' || name == NULL || *name == '\0') {
+    if (call->id == NULL || *call->id == '\0' || call->name == NULL
+        || *call->name == '\0') {
         return clb_place_bad(at, CLB_BAD_REQUEST, path, "must have an id and "
                              "the name of a function");
     }
-    if (clb_chat_find(message, CLB_PART_CALL, id) >= 0) {
+    if (clb_chat_find(message, CLB_PART_CALL, call->id) >= 0) {
         return clb_place_bad(at, CLB_BAD_REQUEST, path, "has the id of "
                              "another call");
     }
-    part = clb_chat_part(message, CLB_PART_CALL, custom != NULL
-        ? input(custom, at->chat->pool)
-        : arguments(clb_json_get(what, "arguments"), at->chat->pool));
-    part->id = id;
-    part->name = name;
+    APR_ARRAY_PUSH(message->parts, clb_part_t) = *call;
     return APR_SUCCESS;
+}
+
+static apr_status_t take_call(const clb_place_t *at, clb_message_t *message,
+                              const clb_json_t *json, apr_size_t i)
+{
+    const clb_json_t *custom = clb_json_get(json, "custom");
+    const clb_json_t *function = clb_json_get(json, "function");
+    const clb_json_t *what = custom != NULL ? custom
+                           : function != NULL ? function : json;
+    clb_part_t call = { .kind = CLB_PART_CALL };
+
+    call.id = clb_json_get_string(json, "id");
+    call.name = clb_json_get_string(what, "name");
+    call.text = custom != NULL ? clb_openai_input(custom, at->chat->pool)
+        : clb_openai_arguments(clb_json_get(what, "arguments"),
+                               at->chat->pool);
+    return clb_openai_call(at, message, clb_place_item(at, ".tool_calls", i),
+                           &call);
 }
 
 /* The older form: a call without an id, one in a message. Its result names
@@ -210,7 +221,7 @@ static apr_status_t take_function_call(const clb_place_t *at,
         return clb_place_bad(at, CLB_BAD_REQUEST, ".function_call", "must "
                              "have a name");
     }
-    part = clb_chat_part(message, CLB_PART_CALL, arguments(
+    part = clb_chat_part(message, CLB_PART_CALL, clb_openai_arguments(
         clb_json_get(call, "arguments"), at->chat->pool));
     part->id = part->name = name;
     return APR_SUCCESS;
@@ -232,7 +243,8 @@ static apr_status_t take_assistant(clb_place_t *at, const clb_json_t *json)
         return clb_place_bad(at, CLB_BAD_REQUEST, ".tool_calls", "must be at "
                              "most 512 calls");
     }
-    rv = take_content(at, message, clb_json_get(json, "content"));
+    rv = clb_openai_content(at, message, ".content",
+                            clb_json_get(json, "content"));
     for (i = 0; i < clb_json_size(calls) && rv == APR_SUCCESS; i++) {
         rv = take_call(at, message, clb_json_at(calls, i), i);
     }
@@ -240,8 +252,8 @@ static apr_status_t take_assistant(clb_place_t *at, const clb_json_t *json)
          ? take_function_call(at, message, call) : rv;
 }
 
-static apr_status_t take_result(clb_place_t *at, const clb_json_t *json,
-                                const char *key)
+apr_status_t clb_openai_result(clb_place_t *at, const clb_json_t *json,
+                               const char *key, const char *said)
 {
     const char *id = clb_json_get_string(json, key);
     clb_message_t content = { CLB_ROLE_USER,
@@ -255,7 +267,8 @@ static apr_status_t take_result(clb_place_t *at, const clb_json_t *json,
                              "assistant message before, which has no other "
                              "result");
     }
-    rv = take_content(at, &content, clb_json_get(json, "content"));
+    rv = clb_openai_content(at, &content, apr_pstrcat(at->chat->pool, ".",
+                            said, NULL), clb_json_get(json, said));
     part = clb_chat_part(clb_chat_message(at->chat, CLB_ROLE_USER),
                          CLB_PART_RESULT, NULL);
     part->id = id;
@@ -272,20 +285,20 @@ static apr_status_t take_message(clb_place_t *at, const clb_json_t *json)
         return clb_place_bad(at, CLB_BAD_REQUEST, ".role", "must be a string");
     }
     if (strcmp(role, "system") == 0 || strcmp(role, "developer") == 0) {
-        return take_content(at, NULL, content);
+        return clb_openai_content(at, NULL, ".content", content);
     }
     if (strcmp(role, "user") == 0) {
-        return take_content(at, clb_chat_message(at->chat, CLB_ROLE_USER),
-                            content);
+        return clb_openai_content(at, clb_chat_message(at->chat,
+                                  CLB_ROLE_USER), ".content", content);
     }
     if (strcmp(role, "assistant") == 0) {
         return take_assistant(at, json);
     }
     if (strcmp(role, "tool") == 0) {
-        return take_result(at, json, "tool_call_id");
+        return clb_openai_result(at, json, "tool_call_id", "content");
     }
     if (strcmp(role, "function") == 0) {
-        return take_result(at, json, "name");
+        return clb_openai_result(at, json, "name", "content");
     }
     return clb_place_bad(at, CLB_BAD_REQUEST, ".role", "must be one of system, "
                          "developer, user, assistant, tool, function");

@@ -138,9 +138,9 @@ static apr_status_t no_choice(clb_chat_t *chat, const char *name,
                           "nothing to choose from", error);
 }
 
-static apr_status_t take_tool_choice(clb_chat_t *chat, const char *name,
-                                     const clb_json_t *value,
-                                     clb_error_t *error)
+apr_status_t clb_openai_tool_choice(clb_chat_t *chat, const char *name,
+                                    const clb_json_t *value,
+                                    clb_error_t *error)
 {
     const char *type = clb_json_get_string(value, "type");
     const clb_json_t *allowed;
@@ -183,8 +183,8 @@ static apr_status_t take_function_call(clb_chat_t *chat, const char *name,
                            error);
 }
 
-static apr_status_t take_parallel(clb_chat_t *chat, const char *name,
-                                  const clb_json_t *value, clb_error_t *error)
+apr_status_t clb_openai_parallel(clb_chat_t *chat, const char *name,
+                                 const clb_json_t *value, clb_error_t *error)
 {
     if (!clb_json_is_bool(value)) {
         return clb_take_wrong(chat, name, "must be a boolean", error);
@@ -193,9 +193,10 @@ static apr_status_t take_parallel(clb_chat_t *chat, const char *name,
     return APR_SUCCESS;
 }
 
-static apr_status_t take_response_format(clb_chat_t *chat, const char *name,
-                                         const clb_json_t *value,
-                                         clb_error_t *error)
+/* @a at is where a schema should stand. */
+static apr_status_t take_form(clb_chat_t *chat, const char *name,
+                              const char *at, const clb_json_t *value,
+                              clb_error_t *error)
 {
     const char *type = clb_json_get_string(value, "type");
 
@@ -211,18 +212,30 @@ static apr_status_t take_response_format(clb_chat_t *chat, const char *name,
         return clb_take_wrong(chat, name, "must be of type text, json_object "
                               "or json_schema", error);
     }
-    return clb_take_schema(chat, name, "response_format.json_schema",
-                           clb_json_get(definition(value, "json_schema"),
-                                        "schema"), error);
+    return clb_take_schema(chat, name, at, clb_json_get(
+                           definition(value, "json_schema"), "schema"), error);
+}
+
+static apr_status_t take_response_format(clb_chat_t *chat, const char *name,
+                                         const clb_json_t *value,
+                                         clb_error_t *error)
+{
+    return take_form(chat, name, "response_format.json_schema", value, error);
+}
+
+apr_status_t clb_openai_format(clb_chat_t *chat, const char *name,
+                               const clb_json_t *value, clb_error_t *error)
+{
+    return take_form(chat, name, name, value, error);
 }
 
 /* The choice is among the tools, so they come first. */
 const clb_take_t clb_openai_tool_fields[] = {
     { "tools", take_tools },
     { "functions", take_functions },
-    { "tool_choice", take_tool_choice },
+    { "tool_choice", clb_openai_tool_choice },
     { "function_call", take_function_call },
-    { "parallel_tool_calls", take_parallel },
+    { "parallel_tool_calls", clb_openai_parallel },
     { "response_format", take_response_format },
     { NULL, NULL }
 };

@@ -13,8 +13,9 @@
 apr_status_t clb_place_bad(const clb_place_t *at, clb_error_e kind,
                            const char *path, const char *what)
 {
-    const char *param = apr_psprintf(at->chat->pool, "messages[%"
-                                     APR_SIZE_T_FMT "]%s", at->message, path);
+    const char *param = apr_psprintf(at->chat->pool, "%s[%" APR_SIZE_T_FMT
+                                     "]%s", at->chat->messages_name,
+                                     at->message, path);
 
     return clb_error_set(at->error, at->chat->pool, kind, param, "%s %s",
                          param, what);
@@ -58,23 +59,25 @@ static apr_status_t check_answered(clb_chat_t *chat, clb_error_t *error)
     const char *unanswered = clb_chat_unanswered(chat);
 
     return unanswered == NULL ? APR_SUCCESS
-         : clb_error_set(error, chat->pool, CLB_BAD_REQUEST, "messages",
-                         "messages: the tool call '%s' must be followed by its "
-                         "result, before any other message", unanswered);
+         : clb_error_set(error, chat->pool, CLB_BAD_REQUEST,
+                         chat->messages_name, "%s: the tool call '%s' must be "
+                         "followed by its result, before any other message",
+                         chat->messages_name, unanswered);
 }
 
 apr_status_t clb_place_messages(clb_chat_t *chat, const clb_json_t *body,
                                 clb_place_fn *take, clb_error_t *error)
 {
-    const clb_json_t *messages = clb_json_get(body, "messages");
+    const char *name = chat->messages_name;
+    const clb_json_t *messages = clb_json_get(body, name);
     clb_place_t at = { chat, error, 0, 0 };
     apr_status_t rv;
 
     if (!clb_json_is_array(messages) || clb_json_size(messages) == 0
         || clb_json_size(messages) > MESSAGES_MAX) {
-        return clb_error_set(error, chat->pool, CLB_BAD_REQUEST, "messages",
-                             "'messages' must be an array of 1 to %d "
-                             "messages", MESSAGES_MAX);
+        return clb_error_set(error, chat->pool, CLB_BAD_REQUEST, name,
+                             "'%s' must be an array of 1 to %d messages", name,
+                             MESSAGES_MAX);
     }
     for (; at.message < clb_json_size(messages); at.message++) {
         if ((rv = take(&at, clb_json_at(messages, at.message)))

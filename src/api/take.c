@@ -257,6 +257,7 @@ apr_status_t clb_take_tool(clb_chat_t *chat, const char *at,
     tool->name = name;
     tool->description = clb_json_get_string(json, "description");
     tool->custom = custom;
+    tool->space = NULL;
     tool->schema = custom ? FREE_TEXT
                  : clb_json_size(schema) == 0 ? NO_ARGUMENTS
                  : clb_json_text(chat->pool, schema);

@@ -25,6 +25,7 @@ clb_chat_t *clb_chat_create(apr_pool_t *pool)
 
     chat->pool = pool;
     chat->messages = apr_array_make(pool, 8, sizeof(clb_message_t));
+    chat->messages_name = "messages";
     chat->stop = apr_array_make(pool, 1, sizeof(const char *));
     chat->given = apr_array_make(pool, 4, sizeof(clb_given_t));
     chat->tools = apr_array_make(pool, 4, sizeof(clb_tool_t));
@@ -347,7 +348,7 @@ const char *clb_chat_need_field(const clb_chat_t *chat, unsigned needs)
     if (needs & CLB_NEED_TOOLS && chat->tools->nelts > 0) {
         return chat->functions ? "functions" : "tools";
     }
-    return needs & ~(CLB_NEED_JSON | CLB_NEED_SCHEMA) ? "messages"
+    return needs & ~(CLB_NEED_JSON | CLB_NEED_SCHEMA) ? chat->messages_name
                                                       : chat->format_name;
 }
 

@@ -81,6 +81,8 @@ typedef struct clb_tool_t {
     const char *description;       /**< NULL = none */
     const char *schema;            /**< of its arguments, a JSON object */
     int custom;                    /**< it takes a text: {"input": TEXT} */
+    const char *space;             /**< of a group of tools: what the name begins
+                                        with, before a dot; or NULL */
 } clb_tool_t;
 
 typedef enum clb_choice_e {
@@ -114,6 +116,7 @@ typedef struct clb_chat_t {
     const char *model;             /**< the model as the CLI is told */
     const char *system;            /**< NULL = none */
     apr_array_header_t *messages;  /**< of clb_message_t, as the client sent */
+    const char *messages_name;     /**< the field that has them */
     apr_array_header_t *turns;     /**< cache of clb_chat_turns() */
     double temperature;            /**< valid if given, as the others */
     double top_p;
@@ -140,6 +143,9 @@ typedef struct clb_chat_t {
     apr_array_header_t *given;     /**< of clb_given_t */
     int stream;
     int include_usage;
+    int signatures;                /**< the client takes those of reasoning */
+    const struct clb_json_t *echo; /**< what an answer repeats of the request,
+                                        an object, or NULL */
 } clb_chat_t;
 
 /** An empty chat in @a pool. */

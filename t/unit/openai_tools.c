@@ -441,6 +441,8 @@ static void conversations(void)
           "U:image(HTTP://x.org/a)" },
         { USER("[{'type':'input_file','filename':'a.x','file_data':"
                "'data:application/pdf;base64,JVBERi0='}]"), "U:" PDF_IS },
+        { USER("[{'type':'input_file','file_url':'https://x.org/a'}]"),
+          "U:file(https://x.org/a)" },
         { USER("[" FILE_OF("text/plain;charset=utf-8;base64,aMOpCg==") "]"),
           "U:file text/plain a.x(h\xc3\xa9\n)" },
         { CALLS(CALL("1", "f", "''")) "," RESULT("1", "['a'," IMAGE "]"),
@@ -507,10 +509,12 @@ static void bad_conversations(void)
           "messages[0].content[1]" },
         { USER("[{'type':'file','file':{'file_data':7}}]"),
           "messages[0].content[0]" },
+        { USER("[{'type':'input_file','file_url':'ftp://x.org'}]"),
+          "messages[0].content[0]" },
     };
     static const char *const unsupported[] = {
         USER("[{'type':'file','file':{'file_id':'file-1'}}]"),
-        USER("[{'type':'input_file','file_url':'https://x.org'}]"),
+        USER("[{'type':'input_file','filename':'a.pdf'}]"),
         USER("[{'type':'input_audio','input_audio':{}}]"),
         USER("[{'type':'video_url'}]"),
     };
