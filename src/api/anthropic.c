@@ -143,21 +143,8 @@ static apr_status_t take_output_config(clb_chat_t *chat, const char *name,
         { "task_budget", clb_take_ignored },
         { NULL, NULL }
     };
-    apr_status_t rv = APR_SUCCESS;
-    int i;
 
-    if (!clb_json_is_object(value)) {
-        return clb_take_bad(chat, name, "an object", error);
-    }
-    for (i = 0; members[i].name != NULL && rv == APR_SUCCESS; i++) {
-        const clb_json_t *member = clb_json_get(value, members[i].name);
-
-        if (member != NULL) {
-            rv = members[i].take(chat, apr_pstrcat(chat->pool, name, ".",
-                                 members[i].name, NULL), member, error);
-        }
-    }
-    return rv;
+    return clb_take_members(chat, name, value, members, error);
 }
 
 static const clb_take_t fields[] = {

@@ -47,6 +47,7 @@ typedef struct clb_reply_t {
     const char *sequence;        /**< the stop sequence it was, or NULL */
     const char *head;            /**< the dialect's own: start of each chunk */
     int open;                    /**< the dialect's own: blocks it has begun */
+    int count;                   /**< the dialect's own: events it has sent */
 } clb_reply_t;
 
 typedef struct clb_dialect_t {
@@ -83,6 +84,7 @@ typedef struct clb_dialect_t {
 
 extern const clb_dialect_t clb_openai_chat;
 extern const clb_dialect_t clb_openai_completions;
+extern const clb_dialect_t clb_openai_responses;
 extern const clb_dialect_t clb_anthropic;
 extern const clb_dialect_t clb_anthropic_count;
 

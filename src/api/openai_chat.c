@@ -4,6 +4,8 @@
  */
 #include "openai_chat.h"
 
+#include "responses.h"
+
 #include <apr_strings.h>
 #include <string.h>
 
@@ -32,6 +34,16 @@ static const clb_take_t fields[] = {
     { NULL, NULL }
 };
 
+/* Cursor sends bodies of Responses here, and reads answers of this API. */
+static apr_status_t take_conversation(clb_chat_t *chat, const clb_json_t *body,
+                                      clb_error_t *error)
+{
+    return clb_json_get(body, "messages") == NULL
+           && clb_json_get(body, "input") != NULL
+         ? clb_responses_input(chat, body, error)
+         : clb_openai_messages(chat, body, error);
+}
+
 static apr_status_t parse(clb_chat_t *chat, const clb_json_t *body,
                           clb_error_t *error)
 {
@@ -43,7 +55,7 @@ static apr_status_t parse(clb_chat_t *chat, const clb_json_t *body,
         == APR_SUCCESS
         && (rv = clb_take_fields(chat, body, clb_openai_tool_fields, error))
         == APR_SUCCESS) {
-        rv = clb_openai_messages(chat, body, error);
+        rv = take_conversation(chat, body, error);
     }
     return rv;
 }

@@ -34,6 +34,27 @@ apr_status_t clb_take_fields(clb_chat_t *chat, const clb_json_t *body,
     return APR_SUCCESS;
 }
 
+apr_status_t clb_take_members(clb_chat_t *chat, const char *name,
+                              const clb_json_t *object,
+                              const clb_take_t *table, clb_error_t *error)
+{
+    apr_status_t rv;
+
+    if (!clb_json_is_object(object)) {
+        return clb_take_bad(chat, name, "an object", error);
+    }
+    for (; table->name != NULL; table++) {
+        const clb_json_t *value = clb_json_get(object, table->name);
+
+        if (value != NULL && (rv = table->take(chat, apr_pstrcat(chat->pool,
+                name, ".", table->name, NULL), value, error))
+            != APR_SUCCESS) {
+            return rv;
+        }
+    }
+    return APR_SUCCESS;
+}
+
 apr_status_t clb_take_bad(clb_chat_t *chat, const char *name,
                           const char *need, clb_error_t *error)
 {

@@ -26,6 +26,12 @@ typedef struct clb_take_t {
 apr_status_t clb_take_fields(clb_chat_t *chat, const clb_json_t *body,
                              const clb_take_t *table, clb_error_t *error);
 
+/** The same with the members of the field @a name, which must be an object;
+ *  takers get names such as "reasoning.effort". */
+apr_status_t clb_take_members(clb_chat_t *chat, const char *name,
+                              const clb_json_t *object,
+                              const clb_take_t *table, clb_error_t *error);
+
 /** The error that @a name must be @a need. */
 apr_status_t clb_take_bad(clb_chat_t *chat, const char *name,
                           const char *need, clb_error_t *error);

@@ -16,6 +16,8 @@ static const struct {
       { CLB_ROUTE_TURN, M_POST, &clb_openai_chat, NULL } },
     { "/completions",
       { CLB_ROUTE_TURN, M_POST, &clb_openai_completions, NULL } },
+    { "/responses",
+      { CLB_ROUTE_TURN, M_POST, &clb_openai_responses, NULL } },
     { "/messages/count_tokens",
       { CLB_ROUTE_COUNT, M_POST, &clb_anthropic_count, NULL } },
     { "/messages", { CLB_ROUTE_TURN, M_POST, &clb_anthropic, NULL } },
