@@ -23,8 +23,8 @@ clb_taker_fn clb_openai_tool_choice, clb_openai_parallel, clb_openai_format;
 apr_status_t clb_openai_messages(clb_chat_t *chat, const clb_json_t *body,
                                  clb_error_t *error);
 
-/** Read a string or an array of parts, which stands at @a path, into @a message;
- *  NULL stands for the system prompt. */
+/** Read a string or an array of parts, which stands at @a path, into
+ *  @a message; NULL stands for the system prompt. */
 apr_status_t clb_openai_content(clb_place_t *at, clb_message_t *message,
                                 const char *path, const clb_json_t *content);
 

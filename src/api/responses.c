@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * POST /v1/responses. Nothing is stored, so there is nothing to go on with but
- * the input. Sources: OpenAI's OpenAPI document 2.3.0 and Open Responses. Fields
- * this file does not name are ignored, as Codex and the vendor's SDKs need.
+ * the input. Sources: OpenAI's OpenAPI document 2.3.0 and Open Responses.
+ * Fields this file does not name are ignored, as Codex and the vendor's SDKs
+ * need.
  */
 #include "responses.h"
 

@@ -6,8 +6,9 @@
 
 /**
  * The parts of OpenAI's Responses: responses.c takes the fields of a request,
- * responses_input.c its conversation, responses_tools.c what the model may call,
- * responses_echo.c what answers repeat of it, and responses_reply.c writes them.
+ * responses_input.c its conversation, responses_tools.c what the model may
+ * call, responses_echo.c what answers repeat of it, and responses_reply.c
+ * writes them.
  */
 
 /** What `encrypted_content` begins with: the signature of the summary beside

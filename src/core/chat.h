@@ -81,8 +81,9 @@ typedef struct clb_tool_t {
     const char *description;       /**< NULL = none */
     const char *schema;            /**< of its arguments, a JSON object */
     int custom;                    /**< it takes a text: {"input": TEXT} */
-    const char *space;             /**< of a group of tools: what the name begins
-                                        with, before a dot; or NULL */
+    const char *space;             /**< the group of tools it is of: what its
+                                        name begins with, before a dot; or
+                                        NULL */
 } clb_tool_t;
 
 typedef enum clb_choice_e {
