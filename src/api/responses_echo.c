@@ -34,7 +34,8 @@ static int is_type(const clb_json_t *json, const char *type)
 
 static const clb_json_t *tool(const clb_json_t *json, apr_pool_t *pool)
 {
-    return !is_type(json, "function") ? json
+    return !is_type(json, "function") || clb_json_get(json, "name") == NULL
+         ? json
          : clb_json_pack(pool, "{s:s, s:O?, s:O?, s:O?, s:O?}",
                "type", "function", "name", clb_json_get(json, "name"),
                "description", clb_json_get(json, "description"),

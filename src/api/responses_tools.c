@@ -45,12 +45,16 @@ static apr_status_t take_list(clb_chat_t *chat, const char *space,
     return rv;
 }
 
+/* A definition stands beside its type; some clients write it below, as chat
+ * completions have it. */
 static apr_status_t take_own(clb_chat_t *chat, const char *space,
                              const char *at, const clb_json_t *tool,
-                             int custom, clb_error_t *error)
+                             const char *type, clb_error_t *error)
 {
+    const clb_json_t *below = clb_json_get(tool, type);
     apr_status_t rv;
 
+    tool = clb_json_is_object(below) ? below : tool;
     if (space != NULL) {
         tool = clb_json_pack(chat->pool, "{s:s?, s:O?, s:O?}", "name",
             clb_responses_name(space, clb_json_get_string(tool, "name"),
@@ -58,7 +62,7 @@ static apr_status_t take_own(clb_chat_t *chat, const char *space,
             "description", clb_json_get(tool, "description"),
             "parameters", clb_json_get(tool, "parameters"));
     }
-    rv = clb_take_tool(chat, at, tool, "parameters", custom, error);
+    rv = clb_take_tool(chat, at, tool, "parameters", *type == 'c', error);
     if (rv == APR_SUCCESS) {
         APR_ARRAY_IDX(chat->tools, chat->tools->nelts - 1,
                       clb_tool_t).space = space;
@@ -87,7 +91,7 @@ static apr_status_t take_tool(clb_chat_t *chat, const char *space,
         return clb_take_wrong(chat, at, "must be a tool with a type", error);
     }
     if (strcmp(type, "function") == 0 || strcmp(type, "custom") == 0) {
-        return take_own(chat, space, at, tool, *type == 'c', error);
+        return take_own(chat, space, at, tool, type, error);
     }
     if (space == NULL && strcmp(type, "namespace") == 0) {
         return take_space(chat, at, tool, error);

@@ -41,16 +41,19 @@ static clb_json_t *read_json(const char *path)
     return json;
 }
 
-/* The chat a request asks for; NULL if it is not of this API. */
+/* The chat a request asks for; NULL if it is not of these APIs. */
 static clb_chat_t *chat_of(const clb_json_t *turn)
 {
     const char *path = clb_json_get_string(turn, "path");
     clb_chat_t *chat = clb_chat_create(pool);
     clb_error_t error = { 0 };
 
-    if (path == NULL || strstr(path, "/chat/completions") == NULL
-        || clb_openai_chat.parse(chat, clb_json_get(turn, "request"), &error)
-           != APR_SUCCESS) {
+    const clb_dialect_t *dialect = path == NULL ? NULL
+        : strstr(path, "/chat/completions") != NULL ? &clb_openai_chat
+        : strstr(path, "/responses") != NULL ? &clb_openai_responses : NULL;
+
+    if (dialect == NULL || dialect->parse(chat, clb_json_get(turn, "request"),
+                                          &error) != APR_SUCCESS) {
         return NULL;
     }
     chat->model = chat->asked;
@@ -186,7 +189,7 @@ int main(void)
         }
     }
     apr_dir_close(dir);
-    ok(pairs > 300, "the recordings were read: %d pairs", pairs);
+    ok(pairs > 400, "the recordings were read: %d pairs", pairs);
     ok(hits * 100 >= pairs * NEEDED, "%d of %d requests find their process",
        hits, pairs);
     return tap_done();

@@ -271,6 +271,9 @@ static void tools(void)
            "{'type':'function','name':'f','description':'e','strict':false,"
            "'parameters':{'type':'object'}},{'type':'custom','name':'g'}]}]"))),
            "f/ patch*/d n.f@n/e n.g*@n/", "functions, custom ones, groups");
+    is_str(tools_of(parse(body("'tools':[{'type':'function','function':{"
+           "'name':'f','description':'d'}}]"))), "f/d", "as in chat "
+           "completions");
     is_str(tools_of(parse("{'tools':[" FUNCTION("f") "],'input':[{'type':"
            "'additional_tools','role':'developer','tools':[" FUNCTION("g")
            "]},{'role':'user','content':'q'}],'tool_choice':{'type':"
