@@ -1,6 +1,6 @@
 # Every field of a request does with every driver what the tables
-# t/data/chat_fields.json and t/data/messages_fields.json say. Their columns of
-# real CLIs are tried in t/cli/fields.t.
+# t/data/chat_fields.json, messages_fields.json and responses_fields.json say.
+# Their columns of real CLIs are tried in t/cli/fields.t.
 
 use strict;
 use warnings;
@@ -11,6 +11,7 @@ use Test::More;
 
 use lib "$FindBin::Bin/../lib";
 use CLB::Messages qw(message message_stream);
+use CLB::Responses qw(response response_stream);
 use CLB::Server;
 
 my $json = JSON::PP->new->utf8->canonical;
@@ -57,18 +58,26 @@ my %apis = (
         stream => sub { message_stream($s, @_) },
         param  => sub { $_[0]{json}{error}{message} // '' },
     },
+    responses => {
+        path   => 'responses',
+        input  => 'input',
+        ask    => sub { response($s, @_) },
+        stream => sub { response_stream($s, @_) },
+        param  => sub { $_[0]{json}{error}{param} // '' },
+    },
 );
 
 sub ask {
     my ($where, %more) = @_;
+    my $input = $apis{$api}{input} || 'messages';
     my %body = (
-        messages => [{ role => 'user', content => 'before END after' }],
+        $input => [{ role => 'user', content => 'before END after' }],
         %{ $row->{with} || {} },
         $field => $row->{example},
         %more,
         model => $driver,    # the names of models are the configuration's
     );
-    my $messages = delete $body{messages};
+    my $messages = delete $body{$input};
     return $apis{$api}{ $body{stream} ? 'stream' : 'ask' }->(
         $messages, %body, -path => "$where/$apis{$api}{path}");
 }
@@ -96,8 +105,8 @@ sub refused {
     my $r = ask($where);
     my $want = $row->{param} || $row->{named} || $field;
     is($r->{status}, 400, "$where: refused");
-    like($apis{$api}{param}->($r), $api eq 'chat' ? qr/\A\Q$want\E\z/
-                                                  : qr/\b\Q$want\E\b/,
+    like($apis{$api}{param}->($r), $api ne 'messages' ? qr/\A\Q$want\E\z/
+                                                      : qr/\b\Q$want\E\b/,
          'by name');
 }
 
@@ -105,7 +114,8 @@ my %effect = (
     stop => sub {
         my ($r) = @_;
         like($r->{text}, qr/before \z/, 'cut before the sequence');
-        is($r->{finish}, 'stop', 'finish_reason');
+        is($r->{finish} // $r->{state}, $api eq 'chat' ? 'stop' : 'completed',
+           'a proper end');
     },
     stop_sequences => sub {
         my ($r) = @_;

@@ -1,7 +1,8 @@
 # Every field of a request does with each CLI what the tables
-# t/data/chat_fields.json and t/data/messages_fields.json say, by what the model is sent for it: compared with
-# a request without the field, a native one changes what it should and nothing
-# else, and one that is ignored or accepted changes nothing.
+# t/data/chat_fields.json, messages_fields.json and responses_fields.json say, by
+# what the model is sent for it: compared with a request without the field, a
+# native one changes what it should and nothing else, and one that is ignored or
+# accepted changes nothing.
 
 use strict;
 use warnings;
@@ -15,6 +16,7 @@ use Test::More;
 
 use CLB::Messages qw(message message_stream);
 use CLB::Model qw(system_of turns_of);
+use CLB::Responses qw(response response_stream);
 use CLB::Server;
 
 my $json  = JSON::PP->new->utf8->canonical->allow_nonref;
@@ -33,6 +35,12 @@ my %apis = (
         stream => sub { message_stream($s, @_) },
         names  => sub { ($_[0]{json}{error}{message} // '') =~ /\b\Q$_[1]\E\b/ },
     },
+    responses => {
+        input  => 'input',
+        ask    => sub { response($s, @_) },
+        stream => sub { response_stream($s, @_) },
+        names  => sub { ($_[0]{json}{error}{param} // '') eq $_[1] },
+    },
 );
 
 sub user { { role => 'user', content => $_[0] } }
@@ -40,12 +48,13 @@ sub user { { role => 'user', content => $_[0] } }
 sub ask {
     my (%field) = @_;
     my $before = $m->requests;
+    my $input = $apis{$api}{input} || 'messages';
     my %body = (
-        model    => $model{$driver},
-        messages => [ user('[[say:before END after]]') ],
+        model  => $model{$driver},
+        $input => [ user('[[say:before END after]]') ],
         %field,
     );
-    my $messages = delete $body{messages};
+    my $messages = delete $body{$input};
     my $r = $apis{$api}{ $body{stream} ? 'stream' : 'ask' }->($messages,
                                                                %body);
     $r->{sent} = ($m->requests)[$before];
@@ -159,6 +168,16 @@ $native{messages}{claude} = {
     top_p         => { @disabled, top_p => 0.9 },
 };
 
+$native{responses}{claude} = {
+    (map { $_ => $native{chat}{claude}{$_} } qw(model parallel_tool_calls
+        temperature tool_choice tools top_p)),
+    input             => \%messages,
+    instructions      => { system => ['Be brief.'] },
+    max_output_tokens => $native{chat}{claude}{max_tokens},
+    reasoning         => $native{chat}{claude}{reasoning_effort},
+    text              => $native{chat}{claude}{response_format},
+};
+
 # There is no choice but to offer no other tool, and words.
 my %told = (
     tool_choice   => { tools => [ \%function ], system => [
@@ -170,7 +189,9 @@ my %told = (
 my %bridge = (
     stop => sub {
         my ($r) = @_;
-        is_deeply([ @$r{qw(text finish)} ], [ 'before ', 'stop' ], 'cut');
+        is($r->{text}, 'before ', 'cut');
+        is($r->{finish} // $r->{state}, $api eq 'chat' ? 'stop' : 'completed',
+           'at a proper end');
         is_deeply(changes($r->{sent}), $driver eq 'claude'
                   ? { stop_sequences => ['END'] } : {},
                   'by the model already, if it can');
