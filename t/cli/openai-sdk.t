@@ -42,8 +42,10 @@ sub sdk {
     my ($do, $prompt, %o) = @_;
     my $body = delete $o{body} || {};
     my $line = $json->encode({ do => $do, %o, body => {
-        model => $model, %$body,
-        messages => [ { role => 'user', content => $prompt } ] } });
+        model => $model,
+        $do =~ /^respond/ ? (input => $prompt)
+            : (messages => [ { role => 'user', content => $prompt } ]),
+        %$body } });
     print $in "$line\n";
     $in->flush;
     return $json->decode(readline($out) // die "the SDK ended\n");
@@ -106,6 +108,65 @@ subtest 'an error in a stream' => sub {
     like($got->{text}, qr/^tok1/, 'some words');
     fails($got, 'APIError', undef, 'upstream_error', 'then an exception');
     is($got->{finish}, undef, 'no end');
+};
+
+my @function = map { { type => 'function', name => $_, strict => JSON::PP::false,
+    parameters => { type => 'object', properties => {
+        q => { type => 'string' } } } } } qw(look_up);
+
+subtest 'responses' => sub {
+    my $got = sdk(respond => '[[say:hi]][[usage:12:3]]');
+    is_deeply([ @$got{qw(output_text status)}, $got->{usage}{total_tokens} ],
+              [ 'hi', 'completed', 15 ], 'the text, the end, usage')
+        or diag explain $got;
+    like($got->{request_id}, qr/^req_/, 'the id of the request');
+    is_deeply(turns_of($m->last->{body}),
+              [ [ user => '[[say:hi]][[usage:12:3]]' ] ], 'the prompt');
+
+    my @input = ({ role => 'user', content => '[[think:hm]][[say:so]]'
+                       . '[[tool:look_up:{"q":"a"}]]' });
+    my %more = (tools => \@function,
+                include => ['reasoning.encrypted_content']);
+    $got = sdk(respond => '', body => { input => \@input, %more });
+    is_deeply([ map { $_->{type} } @{ $got->{output} } ],
+              [qw(reasoning message function_call)], 'items');
+    push @input, @{ $got->{output} }, { type => 'function_call_output',
+        call_id => $got->{output}[-1]{call_id}, output => 'found' };
+    $got = sdk(respond => '', body => { input => \@input, %more });
+    is($got->{output_text}, 'tool said: found', 'sent back with a result')
+        or diag explain $got;
+    my ($said) = grep { $_->[0] eq 'assistant' }
+        @{ turns_of($m->last->{body}) };
+    is_deeply($said->[1], { type => 'thinking', thinking => 'hm',
+                            signature => 'c2lnbmVk' },
+              'thoughts reach the model as it gave them');
+};
+
+subtest 'streams of responses' => sub {
+    my $got = sdk(respondStream => '[[stream:5:10]]');
+    is_deeply([ @$got{qw(text words)}, $got->{response}{output_text} ],
+              [ 'tok1 tok2 tok3 tok4 tok5', 5, 'tok1 tok2 tok3 tok4 tok5' ],
+              'word by word, and put together') or diag explain $got;
+    is($got->{events}[-1], 'response.completed', 'the end');
+    $got = sdk(respondStream => '[[say:so]][[tool:look_up:{"q":"a"}]]',
+               body => { tools => \@function });
+    is($got->{response}{output}[1]{arguments}, '{"q":"a"}', 'a call');
+    $got = sdk(respondStream => '[[stream:1000:50]]', leave => 2);
+    is($got->{words}, 2, 'left after two words');
+    is($m->ended($m->last->{n}, 1), 'closed', 'the model hears of it');
+    $got = sdk(respondStream => '[[stream:9:20]][[error:500:3]]');
+    like($got->{text}, qr/^tok1/, 'some words');
+    fails($got, 'APIError', undef, 'upstream_error', 'then an exception');
+    is($got->{response}, undef, 'and no response');
+};
+
+subtest 'errors of responses' => sub {
+    fails(sdk(respond => '[[error:429]]'), 'RateLimitError', 429,
+          'rate_limit_exceeded', "the vendor's 429");
+    fails(sdk(respond => 'x', body => { model => 'no-such-model' }),
+          'NotFoundError', 404, 'model_not_found', 'an unknown model');
+    fails(sdk(respond => 'x', body => { previous_response_id => 'resp_1' }),
+          'BadRequestError', 400, undef, 'what is not stored');
 };
 
 subtest 'models' => sub {

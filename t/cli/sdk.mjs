@@ -49,6 +49,33 @@ const actions = {
         return await stream.finalChatCompletion();
     },
 
+    async respond({ options, body }) {
+        const answer = await client(options).responses.create(body);
+        return { ...answer, request_id: answer._request_id };
+    },
+
+    /** Events as they come, and what the helper puts together. */
+    async respondStream({ options, body, leave }) {
+        const stream = client(options).responses.stream(body);
+        const got = { words: 0, text: '', events: [] };
+        try {
+            for await (const event of stream) {
+                got.events.push(event.type);
+                if (event.type === 'response.output_text.delta') {
+                    got.text += event.delta;
+                    if (++got.words === leave) {
+                        stream.abort();
+                    }
+                }
+            }
+            got.response = await stream.finalResponse();
+        }
+        catch (error) {
+            Object.assign(got, failure(error));
+        }
+        return got;
+    },
+
     async models({ options }) {
         const ids = [];
         for await (const model of client(options).models.list()) {
