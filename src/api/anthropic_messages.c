@@ -336,33 +336,13 @@ static apr_status_t take_message(clb_place_t *at, const clb_json_t *json)
     return clb_place_must_be(at, ".role", "user, assistant or system");
 }
 
-/* 1 if the last message is the assistant's and says something. */
-static int is_prefilled(const clb_chat_t *chat)
-{
-    int i, n = chat->messages->nelts;
-    const clb_message_t *last = n == 0 ? NULL
-        : &APR_ARRAY_IDX(chat->messages, n - 1, clb_message_t);
-
-    if (last == NULL || last->role != CLB_ROLE_ASSISTANT) {
-        return 0;
-    }
-    for (i = 0; i < last->parts->nelts; i++) {
-        const clb_part_t *part = &APR_ARRAY_IDX(last->parts, i, clb_part_t);
-
-        if (part->kind == CLB_PART_TEXT
-            && part->text[clb_blanks(part->text)] != '\0') {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 apr_status_t clb_anthropic_messages(clb_chat_t *chat, const clb_json_t *body,
                                     clb_error_t *error)
 {
-    apr_status_t rv = clb_place_messages(chat, body, take_message, error);
+    apr_status_t rv = clb_place_messages(chat, "messages",
+        clb_json_get(body, "messages"), take_message, error);
 
-    chat->prefill = is_prefilled(chat);
+    chat->prefill = clb_place_begun(chat);
     return rv;
 }
 

@@ -218,18 +218,6 @@ void clb_anthropic_event(clb_reply_t *reply, const clb_event_t *ev)
 
 /* --- all at once, and none of it --- */
 
-/* The arguments of a call as the object that this API wants. */
-static clb_json_t *input_of(const clb_reply_t *reply, const clb_call_t *call)
-{
-    const char *text = clb_chat_arguments(clb_call_arguments(call),
-                                          reply->pool), *why;
-    clb_json_t *input;
-
-    clb_json_parse(&input, text, strlen(text), CLB_JSON_LENIENT, &why,
-                   reply->pool);
-    return input;
-}
-
 void clb_anthropic_whole(clb_reply_t *reply)
 {
     apr_pool_t *pool = reply->pool;
@@ -244,7 +232,7 @@ void clb_anthropic_whole(clb_reply_t *reply)
 
         clb_json_append(content, block_json(reply, block, call ? NULL
             : clb_reply_text(reply, i), call
-            ? input_of(reply, call_of(reply, block)) : NULL));
+            ? clb_call_object(call_of(reply, block), pool) : NULL));
     }
     clb_json_set(message, "stop_reason", clb_json_pack(pool, "s",
                  stop_reason(reply->stop)));

@@ -134,6 +134,15 @@ const char *clb_call_arguments(const clb_call_t *call)
     return call->arguments.len > 0 ? call->arguments.data : "{}";
 }
 
+clb_json_t *clb_call_object(const clb_call_t *call, apr_pool_t *pool)
+{
+    const char *text = clb_chat_arguments(clb_call_arguments(call), pool), *why;
+    clb_json_t *json;
+
+    clb_json_parse(&json, text, strlen(text), CLB_JSON_LENIENT, &why, pool);
+    return json;
+}
+
 const char *clb_call_input(const clb_call_t *call, apr_pool_t *pool)
 {
     const char *text = clb_call_arguments(call), *input = NULL, *why;

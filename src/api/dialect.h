@@ -104,6 +104,9 @@ clb_call_t *clb_reply_call(const clb_reply_t *reply);
 /** The arguments of @a call, never an empty text. */
 const char *clb_call_arguments(const clb_call_t *call);
 
+/** The arguments of @a call as an object. */
+clb_json_t *clb_call_object(const clb_call_t *call, apr_pool_t *pool);
+
 /** The text that a custom tool is called with. */
 const char *clb_call_input(const clb_call_t *call, apr_pool_t *pool);
 

@@ -72,17 +72,6 @@ static apr_status_t take_thinking(clb_chat_t *chat, const char *name,
                             CLB_BUDGET, 0, &chat->budget, error);
 }
 
-static apr_status_t take_one(clb_chat_t *chat, const char *name,
-                             const clb_json_t *value, clb_error_t *error)
-{
-    if (clb_json_number(value, 0) != 1) {
-        return clb_error_set(error, chat->pool, CLB_UNSUPPORTED, name,
-                             "'%s' must be 1: a CLI gives one answer to one "
-                             "request", name);
-    }
-    return APR_SUCCESS;
-}
-
 const clb_take_t clb_openai_common[] = {
     { "model", clb_take_model },
     { "temperature", clb_openai_temperature },
@@ -96,7 +85,7 @@ const clb_take_t clb_openai_common[] = {
     { "reasoning_effort", clb_take_effort },
     { "reasoning", take_reasoning },
     { "thinking", take_thinking },
-    { "n", take_one },
+    { "n", clb_take_one },
     { "logprobs", clb_take_refused },
     { "presence_penalty", clb_take_ignored },
     { "frequency_penalty", clb_take_ignored },

@@ -307,5 +307,6 @@ static apr_status_t take_message(clb_place_t *at, const clb_json_t *json)
 apr_status_t clb_openai_messages(clb_chat_t *chat, const clb_json_t *body,
                                  clb_error_t *error)
 {
-    return clb_place_messages(chat, body, take_message, error);
+    return clb_place_messages(chat, "messages", clb_json_get(body, "messages"),
+                              take_message, error);
 }

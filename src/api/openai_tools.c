@@ -72,37 +72,18 @@ static apr_status_t take_functions(clb_chat_t *chat, const char *name,
 static apr_status_t allow(clb_chat_t *chat, const char *param,
                           const clb_json_t *list, clb_error_t *error)
 {
-    const apr_array_header_t *tools = chat->tools;
-    char *named = apr_pcalloc(chat->pool, (apr_size_t)tools->nelts);
+    apr_array_header_t *names = apr_array_make(chat->pool, 4,
+                                               sizeof(const char *));
     apr_size_t i;
-    int n;
 
-    if (clb_json_size(list) == 0) {
-        return clb_take_wrong(chat, param, "must name some of the tools",
-                              error);
-    }
     for (i = 0; i < clb_json_size(list); i++) {
         const clb_json_t *item = clb_json_at(list, i);
         const char *type = clb_json_get_string(item, "type");
-        const char *name = clb_json_get_string(definition(item,
-            type == NULL ? "function" : type), "name");
-        const clb_tool_t *tool = name == NULL ? NULL
-                               : clb_chat_tool(chat, name);
 
-        if (tool == NULL) {
-            return clb_take_wrong(chat, param, "must name some of the tools",
-                                  error);
-        }
-        named[tool - (const clb_tool_t *)(const void *)tools->elts] = 1;
+        APR_ARRAY_PUSH(names, const char *) = clb_json_get_string(
+            definition(item, type == NULL ? "function" : type), "name");
     }
-    chat->tools = apr_array_make(chat->pool, 8, sizeof(clb_tool_t));
-    for (n = 0; n < tools->nelts; n++) {
-        if (named[n]) {
-            APR_ARRAY_PUSH(chat->tools, clb_tool_t) = APR_ARRAY_IDX(tools, n,
-                                                                  clb_tool_t);
-        }
-    }
-    return APR_SUCCESS;
+    return clb_take_allowed(chat, param, names, error);
 }
 
 static apr_status_t choose_mode(clb_chat_t *chat, const char *param,

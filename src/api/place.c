@@ -65,18 +65,18 @@ static apr_status_t check_answered(clb_chat_t *chat, clb_error_t *error)
                          chat->messages_name, unanswered);
 }
 
-apr_status_t clb_place_messages(clb_chat_t *chat, const clb_json_t *body,
+apr_status_t clb_place_messages(clb_chat_t *chat, const char *list,
+                                const clb_json_t *messages,
                                 clb_place_fn *take, clb_error_t *error)
 {
-    const char *name = chat->messages_name;
-    const clb_json_t *messages = clb_json_get(body, name);
     clb_place_t at = { chat, error, 0, 0 };
     apr_status_t rv;
 
+    chat->messages_name = list;
     if (!clb_json_is_array(messages) || clb_json_size(messages) == 0
         || clb_json_size(messages) > MESSAGES_MAX) {
-        return clb_error_set(error, chat->pool, CLB_BAD_REQUEST, name,
-                             "'%s' must be an array of 1 to %d messages", name,
+        return clb_error_set(error, chat->pool, CLB_BAD_REQUEST, list,
+                             "'%s' must be an array of 1 to %d messages", list,
                              MESSAGES_MAX);
     }
     for (; at.message < clb_json_size(messages); at.message++) {
@@ -86,4 +86,24 @@ apr_status_t clb_place_messages(clb_chat_t *chat, const clb_json_t *body,
         }
     }
     return check_answered(chat, error);
+}
+
+int clb_place_begun(const clb_chat_t *chat)
+{
+    int i, n = chat->messages->nelts;
+    const clb_message_t *last = n == 0 ? NULL
+        : &APR_ARRAY_IDX(chat->messages, n - 1, clb_message_t);
+
+    if (last == NULL || last->role != CLB_ROLE_ASSISTANT) {
+        return 0;
+    }
+    for (i = 0; i < last->parts->nelts; i++) {
+        const clb_part_t *part = &APR_ARRAY_IDX(last->parts, i, clb_part_t);
+
+        if (part->kind == CLB_PART_TEXT
+            && part->text[clb_blanks(part->text)] != '\0') {
+            return 1;
+        }
+    }
+    return 0;
 }

@@ -39,9 +39,13 @@ void clb_place_text(const clb_place_t *at, clb_message_t *message,
 /** How a dialect takes one message. */
 typedef apr_status_t clb_place_fn(clb_place_t *at, const clb_json_t *message);
 
-/** Take the messages of @a body, one after the other. Each call must have its
- *  result in the end. */
-apr_status_t clb_place_messages(clb_chat_t *chat, const clb_json_t *body,
+/** Take @a messages, the field @a list, one after the other. Each call must
+ *  have its result in the end. */
+apr_status_t clb_place_messages(clb_chat_t *chat, const char *list,
+                                const clb_json_t *messages,
                                 clb_place_fn *take, clb_error_t *error);
+
+/** 1 if the last message is the assistant's and says something. */
+int clb_place_begun(const clb_chat_t *chat);
 
 #endif

@@ -259,6 +259,6 @@ apr_status_t clb_responses_input(clb_chat_t *chat, const clb_json_t *body,
         return APR_SUCCESS;
     }
     return clb_json_is_array(input)
-         ? clb_place_messages(chat, body, take_item, error)
+         ? clb_place_messages(chat, "input", input, take_item, error)
          : clb_take_bad(chat, "input", "a string or an array of items", error);
 }

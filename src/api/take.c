@@ -226,6 +226,17 @@ apr_status_t clb_take_refused(clb_chat_t *chat, const char *name,
                          "'%s' is not supported by this server", name);
 }
 
+apr_status_t clb_take_one(clb_chat_t *chat, const char *name,
+                          const clb_json_t *value, clb_error_t *error)
+{
+    if (clb_json_number(value, 0) != 1) {
+        return clb_error_set(error, chat->pool, CLB_UNSUPPORTED, name,
+                             "'%s' must be 1: a CLI gives one answer to one "
+                             "request", name);
+    }
+    return APR_SUCCESS;
+}
+
 /* What no vendor takes as the schema of arguments is refused here, where the
  * tool can be named: a CLI that gets one may offer its model no tool at all.
  * @return NULL, or what the tool must have, to stand before its name */
@@ -282,6 +293,37 @@ apr_status_t clb_take_tool(clb_chat_t *chat, const char *at,
     tool->schema = custom ? FREE_TEXT
                  : clb_json_size(schema) == 0 ? NO_ARGUMENTS
                  : clb_json_text(chat->pool, schema);
+    return APR_SUCCESS;
+}
+
+apr_status_t clb_take_allowed(clb_chat_t *chat, const char *at,
+                              const apr_array_header_t *names,
+                              clb_error_t *error)
+{
+    const apr_array_header_t *tools = chat->tools;
+    char *named = apr_pcalloc(chat->pool, (apr_size_t)tools->nelts + 1);
+    int i;
+
+    for (i = 0; i < names->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(names, i, const char *);
+        const clb_tool_t *tool = name == NULL ? NULL
+                               : clb_chat_tool(chat, name);
+
+        if (tool == NULL) {
+            break;
+        }
+        named[tool - (const clb_tool_t *)(const void *)tools->elts] = 1;
+    }
+    if (i == 0 || i < names->nelts) {
+        return clb_take_wrong(chat, at, "must name some of the tools", error);
+    }
+    chat->tools = apr_array_make(chat->pool, 8, sizeof(clb_tool_t));
+    for (i = 0; i < tools->nelts; i++) {
+        if (named[i]) {
+            APR_ARRAY_PUSH(chat->tools, clb_tool_t) = APR_ARRAY_IDX(tools, i,
+                                                                  clb_tool_t);
+        }
+    }
     return APR_SUCCESS;
 }
 

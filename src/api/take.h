@@ -52,6 +52,9 @@ clb_taker_fn clb_take_ignored;
 /** A field that must not be given with a value that asks for something. */
 clb_taker_fn clb_take_refused;
 
+/** How many answers are wanted: one. */
+clb_taker_fn clb_take_one;
+
 /** A number from 0 to @a max. 1 is the default of the vendors: clients send it
  *  without meaning anything, and asking for it would switch reasoning off. */
 apr_status_t clb_take_sampling(clb_chat_t *chat, const char *name,
@@ -71,6 +74,12 @@ apr_status_t clb_take_integer(clb_chat_t *chat, const char *name,
 apr_status_t clb_take_tool(clb_chat_t *chat, const char *at,
                            const clb_json_t *json, const char *key,
                            int custom, clb_error_t *error);
+
+/** That only the tools in @a names (of const char *, NULL = none's name) may be
+ *  called, of which there must be one: the others are left out. */
+apr_status_t clb_take_allowed(clb_chat_t *chat, const char *at,
+                              const apr_array_header_t *names,
+                              clb_error_t *error);
 
 /** That the tool called @a name must be called. */
 apr_status_t clb_take_choice(clb_chat_t *chat, const char *at,
