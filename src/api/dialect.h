@@ -47,13 +47,14 @@ typedef struct clb_reply_t {
     const char *sequence;        /**< the stop sequence it was, or NULL */
     const char *head;            /**< the dialect's own: start of each chunk */
     int open;                    /**< the dialect's own: blocks it has begun */
-    int count;                   /**< the dialect's own: events it has sent */
+    int count;                   /**< the dialect's own: pieces it has sent */
 } clb_reply_t;
 
 typedef struct clb_dialect_t {
     const char *name;
     const char *id_prefix;
     int thinks;                  /**< it has a place of its own for reasoning */
+    const char *type;            /**< of a stream; NULL = server-sent events */
     /** Read a request; chat->asked stays NULL if it names no model.
      *  @return APR_SUCCESS, or APR_EGENERAL with @a error set */
     apr_status_t (*parse)(clb_chat_t *chat, const clb_json_t *body,
@@ -69,6 +70,8 @@ typedef struct clb_dialect_t {
     /** A sign of life in a stream, which may not have begun; NULL = a
      *  comment. */
     void (*ping)(clb_reply_t *reply);
+    /** Words in a stream that clients pass over; NULL = a comment of SSE. */
+    void (*comment)(clb_reply_t *reply, const char *text);
     /** The whole answer as one JSON text. */
     void (*whole)(clb_reply_t *reply);
     /** An error as the body of a response to the request called @a request. */
@@ -87,6 +90,10 @@ extern const clb_dialect_t clb_openai_completions;
 extern const clb_dialect_t clb_openai_responses;
 extern const clb_dialect_t clb_anthropic;
 extern const clb_dialect_t clb_anthropic_count;
+extern const clb_dialect_t clb_gemini;
+extern const clb_dialect_t clb_gemini_stream;
+extern const clb_dialect_t clb_gemini_array;
+extern const clb_dialect_t clb_gemini_count;
 
 /** Note an event in reply->calls and reply->blocks. */
 void clb_reply_note(clb_reply_t *reply, const clb_event_t *event);

@@ -69,7 +69,7 @@ apr_status_t clb_place_messages(clb_chat_t *chat, const char *list,
                                 const clb_json_t *messages,
                                 clb_place_fn *take, clb_error_t *error)
 {
-    clb_place_t at = { chat, error, 0, 0 };
+    clb_place_t at = { chat, error, 0, 0, NULL };
     apr_status_t rv;
 
     chat->messages_name = list;

@@ -13,6 +13,8 @@ typedef struct clb_place_t {
     clb_error_t *error;
     apr_size_t message;      /**< index of the message */
     int media;               /**< images and documents so far */
+    apr_array_header_t *calls; /**< the dialect's own: of clb_part_t, calls
+                                  that await their results */
 } clb_place_t;
 
 /** The error @a kind that what stands at @a path in the message is so.

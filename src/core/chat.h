@@ -128,6 +128,7 @@ typedef struct clb_chat_t {
     int model_thinks;              /**< reasoning as the model does by itself,
                                         not as the CLI would ask it to */
     const char *display;           /**< how it is shown, NULL = the CLI's way */
+    int quiet;                     /**< the client does not want to see it */
     apr_array_header_t *tools;     /**< of clb_tool_t: those it may call now */
     clb_choice_e choice;           /**< never REQUIRED or NAMED without tools */
     const char *chosen;            /**< NAMED: the tool */
