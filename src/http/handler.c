@@ -4,6 +4,7 @@
  */
 #include "handler.h"
 
+#include "../api/take.h"
 #include "../core/filter.h"
 #include "../core/tokens.h"
 #include "../proc/turn.h"
@@ -35,9 +36,20 @@ typedef struct job_t {
 
 static clb_reasoning_e reasoning(const job_t *job)
 {
-    return job->conf.reasoning == CLB_REASONING_TAGS
+    return job->chat->quiet ? CLB_REASONING_OFF
+         : job->conf.reasoning == CLB_REASONING_TAGS
            && job->route.dialect->thinks ? CLB_REASONING_FIELD
          : job->conf.reasoning;
+}
+
+/* The model's name, where the path has it. */
+static apr_status_t take_name(job_t *job)
+{
+    const char *name = job->route.rest;
+
+    return name == NULL ? APR_SUCCESS
+         : clb_take_model(job->chat, "model", clb_json_pack(job->r->pool, "s",
+                          name), &job->error);
 }
 
 static apr_status_t take_chat(job_t *job)
@@ -52,7 +64,10 @@ static apr_status_t take_chat(job_t *job)
     }
     job->chat = clb_chat_create(r->pool);
     job->chat->version = clb_request_version(r);
-    rv = job->route.dialect->parse(job->chat, body, &job->error);
+    rv = take_name(job);
+    if (rv == APR_SUCCESS) {
+        rv = job->route.dialect->parse(job->chat, body, &job->error);
+    }
     if (rv == APR_SUCCESS && reasoning(job) == CLB_REASONING_TAGS) {
         clb_chat_forget_thoughts(job->chat);
     }

@@ -90,22 +90,6 @@ static clb_json_t *list_json(request_rec *r)
     return list;
 }
 
-/* A slash in a name came as %2F and was kept so (clb_request_slashes). */
-static const char *with_slashes(apr_pool_t *pool, const char *id)
-{
-    const char *at;
-    clb_buf_t name;
-
-    clb_buf_init(&name, pool, strlen(id));
-    while ((at = ap_strcasestr(id, "%2f")) != NULL) {
-        clb_buf_add(&name, id, (apr_size_t)(at - id));
-        clb_buf_puts(&name, "/");
-        id = at + 3;
-    }
-    clb_buf_puts(&name, id);
-    return name.data;
-}
-
 int clb_handle_models(request_rec *r, const char *id)
 {
     clb_error_t error = { CLB_SHUTTING_DOWN, "the server is not ready",
@@ -118,16 +102,12 @@ int clb_handle_models(request_rec *r, const char *id)
         return clb_reply_error(r, NULL, &error);
     }
     if (id != NULL) {
-        const char *name = with_slashes(r->pool, id);
-
-        if ((backend = server_of(r, name)) == NULL) {
+        if ((backend = server_of(r, id)) == NULL) {
             clb_error_set(&error, r->pool, CLB_MODEL_NOT_FOUND, "model",
-                          "the model '%s' does not exist here",
-                          clb_utf8_clean(r->pool, name, strlen(name), NULL));
+                          "the model '%s' does not exist here", id);
             return clb_reply_error(r, NULL, &error);
         }
-        json = model_json(r, clb_utf8_clean(r->pool, name, strlen(name),
-                                            NULL), backend);
+        json = model_json(r, id, backend);
     }
     else {
         json = clb_reply_dialect(r)->models(list_json(r), r->pool);

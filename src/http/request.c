@@ -74,12 +74,33 @@ const char *clb_request_version(request_rec *r)
     return apr_table_get(r->headers_in, "anthropic-version");
 }
 
+static int has_argument(request_rec *r, const char *argument)
+{
+    char *copy = apr_pstrdup(r->pool, r->args), *part, *state;
+
+    for (part = copy == NULL ? NULL : apr_strtok(copy, "&", &state);
+         part != NULL; part = apr_strtok(NULL, "&", &state)) {
+        if (strcmp(part, argument) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 clb_route_t clb_request_route(request_rec *r)
 {
-    clb_route_t route = clb_route(r->uri, !clb_request(r)->handled, r->pool);
+    const clb_request_t *req = clb_request(r);
+    clb_route_t route = clb_route(r->uri, !req->handled, r->pool);
 
     if (route.dialect == NULL && clb_request_version(r) != NULL) {
         route.dialect = &clb_anthropic;
+    }
+    else if (route.dialect == NULL && req->google) {
+        route.dialect = &clb_gemini;
+    }
+    else if (route.dialect == &clb_gemini_array
+             && has_argument(r, "alt=sse")) {
+        route.dialect = &clb_gemini_stream;
     }
     return route;
 }
@@ -153,21 +174,23 @@ static const char *query_key(request_rec *r)
 
 /* The four places of a key: the header of OpenAI's clients, Anthropic's,
  * Google's, and Google's query. */
-static const char *presented_key(request_rec *r)
+static const char *presented_key(request_rec *r, int *google)
 {
     const char *query = query_key(r), *value;
 
+    *google = 0;
     value = apr_table_get(r->headers_in, "Authorization");
     if (value != NULL && strncasecmp(value, "Bearer ", 7) == 0) {
         for (value += 7; *value == ' '; value++) {
         }
         return value;
     }
-    if ((value = apr_table_get(r->headers_in, "x-api-key")) != NULL
-        || (value = apr_table_get(r->headers_in, "x-goog-api-key")) != NULL) {
+    if ((value = apr_table_get(r->headers_in, "x-api-key")) != NULL) {
         return value;
     }
-    return query;
+    value = apr_table_get(r->headers_in, "x-goog-api-key");
+    *google = value != NULL || query != NULL;
+    return value != NULL ? value : query;
 }
 
 /* What every answer says, refusals included. A cache does not know who may
@@ -196,9 +219,10 @@ static void adopt(request_rec *r)
     req->adopted = 1;
     req->handled = has_handler(r);
     req->id = apr_pstrcat(r->pool, "req_", unique_id(r->pool), NULL);
-    req->secret = presented_key(r);
+    req->secret = presented_key(r, &req->google);
     if (req->secret == NULL && r->prev != NULL) {
         req->secret = clb_request(r->prev)->secret;
+        req->google = clb_request(r->prev)->google;
     }
     set_headers(r, r->err_headers_out);
     apr_table_setn(r->notes, "clibridge-request-id", req->id);

@@ -11,6 +11,8 @@
 typedef struct clb_request_t {
     const char *id;              /**< x-request-id */
     const char *secret;          /**< the key as presented, or NULL */
+    int google;                  /**< it was where only Google's clients have
+                                      theirs */
     int adopted;                 /**< it is on one of our paths */
     int handled;                 /**< by SetHandler, not by CLIBridge On */
     int identified;              /**< clb_identify() ran */
@@ -27,7 +29,8 @@ clb_request_t *clb_request(request_rec *r);
 int clb_request_is_ours(request_rec *r);
 
 /** The route of @a r, which is ours. One that several dialects have is in the
- *  one whose header the client sends. */
+ *  one whose header the client sends, or whose place for the key it
+ *  uses. */
 clb_route_t clb_request_route(request_rec *r);
 
 /** The version of its API that a client says it speaks, or NULL. */

@@ -48,36 +48,100 @@ static int ends_with(const char *path, const char *end)
 
 /* What follows the version, or the very path of /health. At the root nothing
  * may stand before: what is written in <Location /v1> holds for all of the
- * API. @return NULL if @a path is no such one */
+ * API, and /v1beta is Google's. @return NULL if @a path is no such one */
 static const char *anchored(const char *path)
 {
     if (strcmp(path, "/health") == 0) {
         return path;
     }
+    if (strncmp(path, "/v1beta/models", 14) == 0) {
+        return path + 7;
+    }
     return strncmp(path, "/v1/", 4) == 0 ? path + 3 : NULL;
+}
+
+/* The version that only Google has. */
+static int is_beta(const char *path)
+{
+    const char *at = strstr(path, "/v1beta");
+
+    return at != NULL && (at[7] == '\0' || at[7] == '/');
+}
+
+/* A model's name as the client means it. A slash came as %2F and was kept so
+ * (clb_request_slashes). */
+static const char *name_of(const char *name, apr_size_t len, apr_pool_t *pool)
+{
+    const char *at;
+    clb_buf_t out;
+
+    name = clb_utf8_clean(pool, name, len, NULL);
+    clb_buf_init(&out, pool, len);
+    while ((at = ap_strcasestr(name, "%2f")) != NULL) {
+        clb_buf_add(&out, name, (apr_size_t)(at - name));
+        clb_buf_puts(&out, "/");
+        name = at + 3;
+    }
+    clb_buf_puts(&out, name);
+    return strncmp(out.data, "models/", 7) == 0 ? out.data + 7 : out.data;
+}
+
+/* What Google's API does with a model stands behind its name, which may have
+ * colons as well. */
+static const struct {
+    const char *name;
+    clb_route_t route;
+} methods[] = {
+    { "generateContent", { CLB_ROUTE_TURN, M_POST, &clb_gemini, NULL } },
+    { "streamGenerateContent",
+      { CLB_ROUTE_TURN, M_POST, &clb_gemini_array, NULL } },
+    { "countTokens", { CLB_ROUTE_COUNT, M_POST, &clb_gemini_count, NULL } },
+    { "embedContent", { CLB_ROUTE_NONE, M_POST, &clb_gemini, NULL } },
+    { "batchEmbedContents", { CLB_ROUTE_NONE, M_POST, &clb_gemini, NULL } },
+};
+
+static clb_route_t route_model(const char *name, const clb_dialect_t *dialect,
+                               apr_pool_t *pool)
+{
+    clb_route_t route = { CLB_ROUTE_MODEL, M_GET, dialect, NULL };
+    const char *colon = strrchr(name, ':');
+    apr_size_t i, len = strlen(name);
+
+    for (i = 0; colon != NULL && i < sizeof(methods) / sizeof(*methods); i++) {
+        if (strcmp(colon + 1, methods[i].name) == 0) {
+            route = methods[i].route;
+            len = (apr_size_t)(colon - name);
+            break;
+        }
+    }
+    route.rest = name_of(name, len, pool);
+    return route;
 }
 
 clb_route_t clb_route(const char *path, int at_root, apr_pool_t *pool)
 {
-    clb_route_t none = { CLB_ROUTE_NONE, M_GET, NULL, NULL }, route = none;
+    clb_route_t none = { CLB_ROUTE_NONE, M_GET, NULL, NULL };
     const char *model;
     apr_size_t i;
 
     path = normal(path, pool);
+    none.dialect = is_beta(path) ? &clb_gemini : NULL;
     if (at_root && (path = anchored(path)) == NULL) {
         return none;
     }
     model = strstr(path, "/models/");
     if (model != NULL && (!at_root || model == path)) {
-        route.kind = CLB_ROUTE_MODEL;
-        route.rest = model + strlen("/models/");
-        return route;
+        return route_model(model + strlen("/models/"), none.dialect, pool);
     }
     /* the table has the longer one of two ends first */
     for (i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
         if (at_root ? strcmp(path, routes[i].path) == 0
                     : ends_with(path, routes[i].path)) {
-            return routes[i].route;
+            clb_route_t route = routes[i].route;
+
+            route.dialect = route.dialect != NULL ? route.dialect
+                                                  : none.dialect;
+            return route;
         }
     }
     return none;

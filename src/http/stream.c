@@ -38,7 +38,8 @@ static void begin(clb_stream_t *stream)
         return;
     }
     stream->begun = 1;
-    ap_set_content_type(r, "text/event-stream");
+    ap_set_content_type(r, stream->dialect->type != NULL
+                        ? stream->dialect->type : "text/event-stream");
     apr_table_setn(r->headers_out, "X-Accel-Buffering", "no");
     apr_table_setn(r->subprocess_env, "no-gzip", "1");
     apr_table_setn(r->subprocess_env, "no-brotli", "1");
@@ -47,6 +48,16 @@ static void begin(clb_stream_t *stream)
 static apr_status_t flush(clb_stream_t *stream)
 {
     return clb_reply_flush(stream->r, stream->bb, &stream->reply->out);
+}
+
+static void comment(clb_stream_t *stream, const char *text)
+{
+    if (stream->dialect->comment != NULL) {
+        stream->dialect->comment(stream->reply, text);
+    }
+    else {
+        clb_sse_comment(&stream->reply->out, text);
+    }
 }
 
 apr_status_t clb_stream_tick(void *baton)
@@ -61,7 +72,7 @@ apr_status_t clb_stream_tick(void *baton)
         stream->dialect->ping(stream->reply);
     }
     else {
-        clb_sse_comment(&stream->reply->out, "keep-alive");
+        comment(stream, "keep-alive");
     }
     return flush(stream);
 }
@@ -133,8 +144,8 @@ static apr_status_t note(clb_stream_t *stream, const clb_event_t *event)
         return APR_SUCCESS;
     }
     begin(stream);
-    clb_sse_comment(&stream->reply->out, apr_pstrcat(stream->r->pool, "tool ",
-                    event->u.note.text, NULL));
+    comment(stream, apr_pstrcat(stream->r->pool, "tool ", event->u.note.text,
+                                NULL));
     return flush(stream);
 }
 

@@ -288,8 +288,10 @@ $backends
 </Location>
 EOT
 is(text_at($_), '404 not_found', "$_ leads around no Location")
-    for '/health/chat/completions', '/v1beta/chat/completions',
-        '/v1/x/chat/completions', '/health/v1/chat/completions';
+    for '/health/chat/completions', '/v1/x/chat/completions',
+        '/health/v1/chat/completions';
+is(text_at('/v1beta/chat/completions'), '404 404',
+   "nor does /v1beta, which is Google's alone");
 is(text_at('/v1/chat/completions'), '401 missing_api_key',
    'what is said of /v1 holds for the API');
 $s->get("$_?key=mine&a=b") for '/shop/models/5', '/shop/health', '/v1/models';
