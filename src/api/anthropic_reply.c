@@ -249,17 +249,6 @@ void clb_anthropic_ping(clb_reply_t *reply)
     clb_sse_end(&reply->out);
 }
 
-/* This API has no other place for what in the request was wrong. */
-static const char *message_of(const clb_error_t *error, apr_pool_t *pool)
-{
-    /* a message may quote a path or a program's words */
-    const char *message = clb_utf8_clean(pool, error->message,
-                                         strlen(error->message), NULL);
-
-    return error->param == NULL || strstr(message, error->param) != NULL
-         ? message : apr_pstrcat(pool, error->param, ": ", message, NULL);
-}
-
 /* By this the vendor's SDK sends the request again without a thread, which its
  * tool runner asks for unless it is told not to. */
 static clb_json_t *details_of(const clb_error_t *error, apr_pool_t *pool)
@@ -276,7 +265,7 @@ void clb_anthropic_error_body(clb_buf_t *out, const clb_error_t *error,
     clb_json_write(out, clb_json_pack(out->pool,
         "{s:s, s:{s:s, s:s, s:O}, s:s?}", "type", "error", "error",
         "type", clb_error_info(error->kind)->anthropic_type,
-        "message", message_of(error, out->pool),
+        "message", clb_error_text(error, out->pool),
         "details", details_of(error, out->pool), "request_id", request));
 }
 

@@ -134,6 +134,16 @@ const char *clb_call_arguments(const clb_call_t *call)
     return call->arguments.len > 0 ? call->arguments.data : "{}";
 }
 
+const char *clb_error_text(const clb_error_t *error, apr_pool_t *pool)
+{
+    /* a message may quote a path or a program's words */
+    const char *message = clb_utf8_clean(pool, error->message,
+                                         strlen(error->message), NULL);
+
+    return error->param == NULL || strstr(message, error->param) != NULL
+         ? message : apr_pstrcat(pool, error->param, ": ", message, NULL);
+}
+
 clb_json_t *clb_call_object(const clb_call_t *call, apr_pool_t *pool)
 {
     const char *text = clb_chat_arguments(clb_call_arguments(call), pool), *why;

@@ -111,6 +111,10 @@ clb_call_t *clb_reply_call(const clb_reply_t *reply);
 /** The arguments of @a call, never an empty text. */
 const char *clb_call_arguments(const clb_call_t *call);
 
+/** The message of @a error, which names what in the request was wrong, for
+ *  clients that show nothing else. */
+const char *clb_error_text(const clb_error_t *error, apr_pool_t *pool);
+
 /** The arguments of @a call as an object. */
 clb_json_t *clb_call_object(const clb_call_t *call, apr_pool_t *pool);
 

@@ -343,7 +343,7 @@ const clb_dialect_t clb_gemini_array = {
     .begin = clb_gemini_begin,
     .event = clb_gemini_item,
     .error = clb_gemini_item_error,
-    .comment = clb_gemini_item_comment,
+    .comment = clb_gemini_comment,
     .error_body = clb_gemini_error_body,
 };
 

@@ -56,7 +56,6 @@ void clb_gemini_error(clb_reply_t *reply, const clb_error_t *error);
 void clb_gemini_comment(clb_reply_t *reply, const char *text);
 void clb_gemini_item(clb_reply_t *reply, const clb_event_t *event);
 void clb_gemini_item_error(clb_reply_t *reply, const clb_error_t *error);
-void clb_gemini_item_comment(clb_reply_t *reply, const char *text);
 void clb_gemini_whole(clb_reply_t *reply);
 void clb_gemini_error_body(clb_buf_t *out, const clb_error_t *error,
                            const char *request);

@@ -2,9 +2,9 @@
 /*
  * Answers of the Gemini API. Each piece of a stream is a response of its own
  * with the parts that are new; the last one says why the answer ended. A call
- * comes whole, when it is complete. In a stream of events a comment is one of
- * its own, as the vendor's SDK for JavaScript drops events that begin with one;
- * in an array it is white space.
+ * comes whole, when it is complete. A comment is white space in both kinds: the
+ * vendor's SDK for JavaScript drops an event behind a comment, and its older
+ * releases, which Gemini CLI has, drop all that follow.
  */
 #include "gemini.h"
 
@@ -158,6 +158,11 @@ static void put_error(clb_reply_t *reply, const frame_t *frame,
     frame->end(reply);
 }
 
+void clb_gemini_comment(clb_reply_t *reply, const char *text)
+{
+    clb_buf_puts(&reply->out, "\n");
+}
+
 /* --- a stream of events --- */
 
 static void event_begin(clb_reply_t *reply)
@@ -182,12 +187,6 @@ void clb_gemini_error(clb_reply_t *reply, const clb_error_t *error)
     put_error(reply, &event_frame, error);
 }
 
-void clb_gemini_comment(clb_reply_t *reply, const char *text)
-{
-    clb_sse_comment(&reply->out, text);
-    clb_buf_puts(&reply->out, "\n");
-}
-
 /* --- an array --- */
 
 static void item_begin(clb_reply_t *reply)
@@ -210,11 +209,6 @@ void clb_gemini_item(clb_reply_t *reply, const clb_event_t *event)
 void clb_gemini_item_error(clb_reply_t *reply, const clb_error_t *error)
 {
     put_error(reply, &item_frame, error);
-}
-
-void clb_gemini_item_comment(clb_reply_t *reply, const char *text)
-{
-    clb_buf_puts(&reply->out, "\n");
 }
 
 /* --- all at once, and none of it --- */
@@ -282,10 +276,7 @@ void clb_gemini_error_body(clb_buf_t *out, const clb_error_t *error,
                            const char *request)
 {
     const clb_error_info_t *info = clb_error_info(error->kind);
-
-    /* a message may quote a path or a program's words */
-    const char *message = clb_utf8_clean(out->pool, error->message,
-                                         strlen(error->message), NULL);
+    const char *message = clb_error_text(error, out->pool);
 
     clb_json_write(out, clb_json_pack(out->pool, "{s:{s:i, s:s, s:s, s:O}}",
         "error", "code", info->status, "message", message,

@@ -1,6 +1,6 @@
 # Every field of a request does with every driver what the tables
-# t/data/chat_fields.json, messages_fields.json and responses_fields.json say.
-# Their columns of real CLIs are tried in t/cli/fields.t.
+# t/data/*_fields.json say. Their columns of real CLIs are tried in
+# t/cli/fields.t.
 
 use strict;
 use warnings;
@@ -10,6 +10,7 @@ use JSON::PP;
 use Test::More;
 
 use lib "$FindBin::Bin/../lib";
+use CLB::Gemini qw(gemini user);
 use CLB::Messages qw(message message_stream);
 use CLB::Responses qw(response response_stream);
 use CLB::Server;
@@ -47,20 +48,28 @@ my ($api, $driver, $field, $row);    # what is tried right now
 # How each API is asked, and by what it says which field it refuses.
 my %apis = (
     chat => {
-        path   => 'chat/completions',
+        list   => 'messages',
+        path   => sub { 'chat/completions' },
         ask    => sub { $s->chat(@_) },
         stream => sub { $s->stream(@_) },
         param  => sub { $_[0]{json}{error}{param} // '' },
     },
+    gemini => {
+        list   => 'contents',
+        path   => sub { "models/$driver:generateContent" },
+        ask    => sub { gemini($s, @_) },
+        param  => sub { $_[0]{json}{error}{message} // '' },
+    },
     messages => {
-        path   => 'messages',
+        list   => 'messages',
+        path   => sub { 'messages' },
         ask    => sub { message($s, @_) },
         stream => sub { message_stream($s, @_) },
         param  => sub { $_[0]{json}{error}{message} // '' },
     },
     responses => {
-        path   => 'responses',
-        input  => 'input',
+        list   => 'input',
+        path   => sub { 'responses' },
         ask    => sub { response($s, @_) },
         stream => sub { response_stream($s, @_) },
         param  => sub { $_[0]{json}{error}{param} // '' },
@@ -69,17 +78,19 @@ my %apis = (
 
 sub ask {
     my ($where, %more) = @_;
-    my $input = $apis{$api}{input} || 'messages';
+    my $its  = $apis{$api};
+    my $text = 'before END after';
     my %body = (
-        $input => [{ role => 'user', content => 'before END after' }],
+        $its->{list} => [ $api eq 'gemini' ? user($text)
+                          : { role => 'user', content => $text } ],
         %{ $row->{with} || {} },
         $field => $row->{example},
         %more,
         model => $driver,    # the names of models are the configuration's
     );
-    my $messages = delete $body{$input};
-    return $apis{$api}{ $body{stream} ? 'stream' : 'ask' }->(
-        $messages, %body, -path => "$where/$apis{$api}{path}");
+    my $messages = delete $body{ $its->{list} };
+    return $its->{ $body{stream} ? 'stream' : 'ask' }->(
+        $messages, %body, -path => "$where/" . $its->{path}->());
 }
 
 # Messages must have a max_tokens, which not every program can honour.
@@ -122,6 +133,11 @@ my %effect = (
         like($r->{text}, qr/before \z/, 'cut before the sequence');
         is_deeply([ @$r{qw(stop sequence)} ], [ 'stop_sequence', 'END' ],
                   'which is named');
+    },
+    'generationConfig.stopSequences' => sub {
+        my ($r) = @_;
+        like($r->{text}, qr/before \z/, 'cut before the sequence');
+        is($r->{finish}, 'STOP', 'finishReason');
     },
     stream => sub {
         is($_[0]{headers}{'content-type'}, 'text/event-stream', 'a stream');

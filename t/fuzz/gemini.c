@@ -20,16 +20,14 @@ static clb_json_t *events_of(const char *bytes, apr_pool_t *pool)
 {
     clb_json_t *list = clb_json_pack(pool, "[]");
 
-    while (*bytes != '\0') {
+    while (*(bytes += strspn(bytes, "\n")) != '\0') {
         apr_size_t len = strcspn(bytes, "\n");
 
-        FUZZ_CHECK(strncmp(bytes + len, "\n\n", 2) == 0, "no end: %s", bytes);
-        if (*bytes != ':') {
-            FUZZ_CHECK(strncmp(bytes, "data: ", 6) == 0, "no event: %s",
-                       bytes);
-            clb_json_append(list, parsed(bytes + 6, len - 6, pool));
-        }
-        bytes += len + 2;
+        FUZZ_CHECK(strncmp(bytes, "data: ", 6) == 0
+                   && strncmp(bytes + len, "\n\n", 2) == 0, "no event: %s",
+                   bytes);
+        clb_json_append(list, parsed(bytes + 6, len - 6, pool));
+        bytes += len;
     }
     return list;
 }
@@ -45,7 +43,7 @@ static void say(const clb_dialect_t *dialect, clb_reply_t *reply,
     int i;
 
     stop.u.stop = (clb_stop_e)(choices % 5);
-    dialect->comment(reply, text[strcspn(text, "\r\n")] == '\0' ? text : "");
+    dialect->comment(reply, text);
     dialect->begin(reply);
     for (i = 0; i < 8; i++, choices /= 5) {
         if (choices % 5 < 4) {

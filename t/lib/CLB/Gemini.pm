@@ -6,8 +6,8 @@ package CLB::Gemini;
 #       {status, headers, json, body} and of the answer {parts, text, thoughts,
 #        calls, finish, usage, feedback, error}
 #   my $r = gemini_stream($s, …);    with -array: without alt=sse
-#       the same, put together from its pieces, and {pieces}, {comments}, and
-#       {grammar}: undef, or what is wrong with the order of pieces
+#       the same, put together from its pieces, and {pieces} and {grammar}:
+#       undef, or what is wrong with their order
 #   user(…), model(…)   a content of texts and other parts
 #   call('f', {…}), result('f', {…})   parts, which may have an id => …
 #
@@ -107,7 +107,7 @@ sub gemini_stream {
     $c->send_request('POST', $path, $body, %with);
     my $head = $c->read_head($with{timeout}) || { headers => {} };
     my $type = $head->{headers}{'content-type'} // '';
-    my (@pieces, @comments);
+    my @pieces;
     if ($type !~ /^text\/event-stream/) {
         my $r = $c->read_response($with{timeout});
         my $all = $r->{body};
@@ -121,11 +121,9 @@ sub gemini_stream {
                  grammar => grammar(@pieces) };
     }
     while (my $event = $c->read_event($with{timeout})) {
-        if (defined $event->{comment}) { push @comments, $event->{comment} }
-        else                           { push @pieces, $event->{json} }
+        push @pieces, $event->{json};    # a comment is none
     }
-    my %r = (%$head, clean => $c->{clean}, comments => \@comments,
-             pieces => \@pieces, grammar => grammar(@pieces));
+    my %r = (%$head, clean => $c->{clean}, pieces => \@pieces, grammar => grammar(@pieces));
     return take(\%r, grep { ref eq 'HASH' } @pieces);
 }
 
