@@ -126,7 +126,7 @@ close $page;
 is($s->get('/nothing')->{body}, 'a page', 'ErrorDocument works elsewhere');
 
 refused($s->get($_), 404, 'not_found', "GET $_")
-    for '/v1', '/v1/', '/v1/nothing', '/v1/chat', '/v1beta', '/limited/x';
+    for '/v1', '/v1/', '/v1/nothing', '/v1/chat', '/limited/x';
 like($s->get('/v1/<b>?x')->{json}{error}{message}, qr/GET \/v1\/<b>/,
      'the message says what was asked, harmlessly');
 refused($s->request($_, $chat), 405, 'method_not_allowed', "$_ $chat",
