@@ -1,8 +1,7 @@
-# Every field of a request does with each CLI what the tables
-# t/data/chat_fields.json, messages_fields.json and responses_fields.json say, by
-# what the model is sent for it: compared with a request without the field, a
-# native one changes what it should and nothing else, and one that is ignored or
-# accepted changes nothing.
+# Every field of a request does with each CLI what the tables t/data/*_fields.json
+# say, by what the model is sent for it: compared with a request without the
+# field, a native one changes what it should and nothing else, and one that is
+# ignored or accepted changes nothing.
 
 use strict;
 use warnings;
@@ -14,6 +13,7 @@ use JSON::PP ();
 use List::Util qw(uniq);
 use Test::More;
 
+use CLB::Gemini qw(gemini);
 use CLB::Messages qw(message message_stream);
 use CLB::Model qw(system_of turns_of);
 use CLB::Responses qw(response response_stream);
@@ -30,13 +30,18 @@ my %apis = (
         stream => sub { $s->stream(@_) },
         names  => sub { ($_[0]{json}{error}{param} // '') eq $_[1] },
     },
+    gemini => {
+        list   => 'contents',
+        ask    => sub { gemini($s, @_) },
+        names  => sub { ($_[0]{json}{error}{message} // '') =~ /\b\Q$_[1]\E\b/ },
+    },
     messages => {
         ask    => sub { message($s, @_) },
         stream => sub { message_stream($s, @_) },
         names  => sub { ($_[0]{json}{error}{message} // '') =~ /\b\Q$_[1]\E\b/ },
     },
     responses => {
-        input  => 'input',
+        list   => 'input',
         ask    => sub { response($s, @_) },
         stream => sub { response_stream($s, @_) },
         names  => sub { ($_[0]{json}{error}{param} // '') eq $_[1] },
@@ -48,13 +53,15 @@ sub user { { role => 'user', content => $_[0] } }
 sub ask {
     my (%field) = @_;
     my $before = $m->requests;
-    my $input = $apis{$api}{input} || 'messages';
+    my $text = '[[say:before END after]]';
+    my $list = $apis{$api}{list} || 'messages';
     my %body = (
-        model  => $model{$driver},
-        $input => [ user('[[say:before END after]]') ],
+        model => $model{$driver},
+        $list => [ $api eq 'gemini' ? CLB::Gemini::user($text)
+                                    : user($text) ],
         %field,
     );
-    my $messages = delete $body{$input};
+    my $messages = delete $body{$list};
     my $r = $apis{$api}{ $body{stream} ? 'stream' : 'ask' }->($messages,
                                                                %body);
     $r->{sent} = ($m->requests)[$before];
@@ -178,6 +185,37 @@ $native{responses}{claude} = {
     text              => $native{chat}{claude}{response_format},
 };
 
+my %config = (
+    (map { $_ => $native{chat}{claude}{$_} } qw(temperature)),
+    topP               => $native{chat}{claude}{top_p},
+    topK               => { @thoughtless, top_k => 40 },
+    maxOutputTokens    => $native{chat}{claude}{max_tokens},
+    responseMimeType   => {
+        messages => [ [ user => '[[say:{}]]' ] ],
+        system   => [ 'Answer with one JSON object and nothing else: '
+                      . 'no explanation, no code fence.' ] },
+    responseJsonSchema => $native{chat}{claude}{response_format},
+    responseSchema     => {
+        %{ $native{chat}{claude}{response_format} },
+        output_config => { effort => 'high', format => {
+            type => 'json_schema', schema => {
+                type => 'object', properties => { a => {
+                    type => [ 'string', 'null' ] } } } } } },
+    # this model thinks as it likes, and knows no budget
+    'thinkingConfig.thinkingBudget' => {},
+    'thinkingConfig.thinkingLevel'  => $native{chat}{claude}{reasoning_effort},
+);
+$native{gemini}{claude} = {
+    contents          => {
+        messages => $messages{messages} },
+    systemInstruction => { system => ['Be brief.'] },
+    tools             => $native{chat}{claude}{tools},
+    toolConfig        => {
+        tools => $native{chat}{claude}{tools}{tools}, @thoughtless,
+        tool_choice => { type => 'tool', name => 'look_up' } },
+    map { ("generationConfig.$_" => $config{$_}) } keys %config,
+};
+
 # There is no choice but to offer no other tool, and words.
 my %told = (
     tool_choice   => { tools => [ \%function ], system => [
@@ -200,6 +238,12 @@ my %bridge = (
         my ($r) = @_;
         is_deeply([ @$r{qw(text stop sequence)} ],
                   [ 'before ', 'stop_sequence', 'END' ], 'cut');
+        is_deeply(changes($r->{sent}), { stop_sequences => ['END'] },
+                  'by the model already');
+    },
+    'generationConfig.stopSequences' => sub {
+        my ($r) = @_;
+        is_deeply([ @$r{qw(text finish)} ], [ 'before ', 'STOP' ], 'cut');
         is_deeply(changes($r->{sent}), { stop_sequences => ['END'] },
                   'by the model already');
     },
