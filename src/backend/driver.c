@@ -87,6 +87,16 @@ void clb_step_error(clb_step_t *step, clb_error_e kind, const char *message,
     step->fate = fate;
 }
 
+void clb_step_file(clb_step_t *step, int index, const char *data,
+                   apr_size_t len)
+{
+    clb_file_t *file = apr_array_push(step->files);
+
+    file->index = index;
+    file->data = data;
+    file->len = len;
+}
+
 apr_interval_time_t clb_step_wait(apr_int64_t count, apr_interval_time_t unit)
 {
     const apr_interval_time_t most = apr_time_from_sec(366 * 86400);
