@@ -10,6 +10,9 @@
 static const clb_driver_t *const drivers[] = {
     &clb_driver_claude,
     &clb_driver_codex,
+    &clb_driver_gemini,
+    &clb_driver_qwen,
+    &clb_driver_acp,
     &clb_driver_command,
 };
 

@@ -238,8 +238,11 @@ const char *clb_start_var(const clb_start_t *start, const char *name);
  *  the last line of its stderr. */
 const char *clb_exit_reason(const clb_input_t *in, apr_pool_t *pool);
 
+extern const clb_driver_t clb_driver_acp;
 extern const clb_driver_t clb_driver_claude;
 extern const clb_driver_t clb_driver_codex;
 extern const clb_driver_t clb_driver_command;
+extern const clb_driver_t clb_driver_gemini;
+extern const clb_driver_t clb_driver_qwen;
 
 #endif

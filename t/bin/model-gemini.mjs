@@ -28,7 +28,10 @@ const FINISH = {
 
 const TYPE = 'type.googleapis.com/google.rpc.';
 
-function problem(code, message, details = []) {
+function problem(code, text, details = []) {
+    // The CLI tells a missing model from other failures by the words alone.
+    const message = code === 404
+        ? `${text}: models/NAME is not found for API version v1beta` : text;
     return {
         status: code,
         headers: {},
@@ -50,9 +53,10 @@ const quota = () => problem(429, 'You exceeded your current quota, please ' +
 /** Text the CLI adds on its own behalf is read, but is not the user's. */
 const isOwn = (text) => /^<session_context>/.test(text);
 
-/** What it puts behind results that it did not wait for. */
+/** What it puts behind results that it did not wait for; then a word is due. */
 const isGap = (text) =>
     /^\[The previous response was interrupted\b/.test(text);
+const isFiller = (text) => text === 'Continue.';
 
 const textOf = (value) => [...textsIn(value, new Set())].join('');
 
@@ -73,7 +77,7 @@ function* turnsOf(contents) {
         for (const { functionResponse } of results) {
             yield { from: 'tool', text: textOf(functionResponse.response) };
         }
-        if (text && !gap) {
+        if (text && !(gap && isFiller(text))) {
             yield { from: 'user', text };
         }
         gap = false;
