@@ -160,7 +160,7 @@ static void done(acp_t *state, clb_step_t *out)
     *state->session = '\0';
     if (!state->making && state->spares
         && (*state->spare == '\0' || (state->spare_key != state->key
-                                      && state->last == state->key))) {
+            && (state->spare_key == 0 || state->last == state->key)))) {
         state->making = 1;
         state->spare_key = state->key;
         *state->spare = '\0';
@@ -323,6 +323,10 @@ static void have_spare(acp_t *state, const clb_input_t *in,
     keep_id(state->spare, clb_json_get_string(result, "sessionId"));
     state->making = 0;
     if (state->phase == COLD) {
+        if (clb_acp_kind(in->backend)->first != NULL) {
+            state->spare_key = clb_acp_hash(0, clb_acp_kind(in->backend)
+                                               ->first);
+        }
         state->phase = QUIET;
         out->ready = *state->spare != '\0';
     }

@@ -57,6 +57,8 @@ typedef struct clb_acp_kind_t {
     /** Read a question for permission; NULL: no call is the client's. */
     int (*call)(const clb_chat_t *chat, const clb_json_t *params,
                 clb_acp_call_t *call, apr_pool_t *pool);
+    const char *first;           /**< what its first session is made from;
+                                      NULL = nothing that a chat asks for */
     int shares;                  /**< its sessions all change with the files */
     int cancels;                 /**< one that is refused asks its model again,
                                       unless its turn is cancelled first */

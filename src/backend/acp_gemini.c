@@ -12,6 +12,9 @@
 
 enum { SYSTEM, HISTORY, TOOLS };
 
+/* Of the client's tools. */
+#define PREFIX "mcp_" CLB_ACP_SERVER "_"
+
 static const clb_scratch_t files[] = {
     { "system.md", "GEMINI_SYSTEM_MD", NULL },
     /* where the CLI looks for the sessions of a directory called w: the end of
@@ -205,7 +208,7 @@ static clb_json_t *call_of(log_t *log, int turn, const clb_part_t *part)
 {
     const char *id = clb_chat_call_id(log->chat, turn, part, 0, "call_h",
                                       log->pool);
-    const char *name = apr_pstrcat(log->pool, "mcp_" CLB_ACP_SERVER "_", clb_acp_tool_name(
+    const char *name = apr_pstrcat(log->pool, PREFIX, clb_acp_tool_name(
         log->chat, part->name, log->pool), NULL), *why;
     const char *text = clb_chat_arguments(part->text, log->pool);
     clb_json_t *arguments;
@@ -331,6 +334,7 @@ const clb_acp_kind_t clb_acp_gemini = {
     .plan = plan,
     .prompt = prompt,
     .call = call,
+    .first = "",
     .shares = 1,
 };
 
