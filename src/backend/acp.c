@@ -26,7 +26,7 @@ typedef struct acp_t {
     apr_uint64_t spare_key;      /* what it was made from */
     apr_uint64_t key;            /* what the files are now */
     apr_uint64_t last;           /* and were a turn before */
-    apr_uint64_t loaded;         /* sessions so far, which makes their ids */
+    apr_uint64_t made;           /* sessions so far, which makes their ids */
     apr_uint32_t phase;
     apr_uint32_t making;         /* the spare one was asked for */
     apr_uint32_t tools;          /* sessions have the client's tools */
@@ -34,7 +34,10 @@ typedef struct acp_t {
     apr_uint32_t replays;        /* updates that still repeat the history */
     apr_uint32_t started;
     apr_uint32_t spoke;          /* there was a word, or a thought */
-    apr_uint32_t calls;
+    apr_uint32_t announced;      /* calls that are to come, or came */
+    apr_uint32_t calls;          /* that came */
+    apr_uint32_t cancelled;      /* the agent was told to stop for them */
+    apr_uint64_t last_call;      /* hash of its id */
     clb_usage_t usage;
 } acp_t;
 
@@ -86,25 +89,27 @@ static void fill(const clb_acp_plan_t *plan, clb_step_t *out)
 }
 
 /* Only one who knows its id can load a session. */
-static const char *id_to_load(acp_t *state, apr_pool_t *pool)
+static const char *id_to_load(const acp_t *state, apr_pool_t *pool)
 {
     return apr_psprintf(pool, "00000000-0000-4000-8000-%012"
                         APR_UINT64_T_HEX_FMT,
-                        ++state->loaded & 0xffffffffffffu);
+                        state->made & 0xffffffffffffu);
 }
 
 static void open_session(acp_t *state, const clb_acp_plan_t *plan,
                          clb_step_t *out)
 {
+    apr_uint64_t tools = plan->tools ? state->made : 0;
+
     fill(plan, out);
     state->phase = OPENING;
     if (plan->loads) {
         keep_id(state->session, plan->session);
         state->replays = (apr_uint32_t)plan->replays;
-        clb_acp_load(plan->session, plan->tools, out);
+        clb_acp_load(plan->session, tools, out);
     }
     else {
-        clb_acp_new(CLB_ACP_SESSION, plan->tools, out);
+        clb_acp_new(CLB_ACP_SESSION, tools, out);
     }
 }
 
@@ -113,6 +118,7 @@ static void begin(acp_t *state, const clb_input_t *in, clb_step_t *out)
     const clb_acp_kind_t *kind = clb_acp_kind(in->backend);
     clb_acp_plan_t plan = { 0 };
 
+    state->made++;
     plan.session = id_to_load(state, out->pool);
     kind->plan(in->chat, &plan, out->pool);
     if (plan.refusal != NULL) {
@@ -140,7 +146,8 @@ static void begin(acp_t *state, const clb_input_t *in, clb_step_t *out)
 
 static void chat(acp_t *state, const clb_input_t *in, clb_step_t *out)
 {
-    state->started = state->spoke = state->calls = state->replays = 0;
+    state->started = state->spoke = state->replays = 0;
+    state->announced = state->calls = state->cancelled = 0;
     memset(&state->usage, 0, sizeof(state->usage));
     if (state->making) {
         state->phase = WAITING;
@@ -164,7 +171,8 @@ static void done(acp_t *state, clb_step_t *out)
         state->making = 1;
         state->spare_key = state->key;
         *state->spare = '\0';
-        clb_acp_new(CLB_ACP_SPARE, (int)state->tools, out);
+        state->made++;
+        clb_acp_new(CLB_ACP_SPARE, state->tools ? state->made : 0, out);
     }
 }
 
@@ -231,8 +239,34 @@ static void count(acp_t *state, const clb_json_t *usage)
     u->input = input > u->cache_read ? input - u->cache_read : 0;
 }
 
-static void update(acp_t *state, const clb_json_t *params, clb_step_t *out)
+/* Once all are known, the agent need not go on. */
+static void call(acp_t *state, const clb_input_t *in,
+                 const clb_acp_call_t *call, clb_step_t *out)
 {
+    apr_uint64_t id = clb_acp_hash(0, call->id);
+    clb_event_t *event;
+
+    if (call->name != NULL && (state->calls == 0 || id != state->last_call)) {
+        start(state, out);
+        event = clb_step_event(out, CLB_EV_CALL);
+        event->u.call.id = call->id;
+        event->u.call.name = call->name;
+        clb_step_text(out, CLB_EV_ARGUMENTS, call->arguments);
+        state->calls++;
+        state->last_call = id;
+    }
+    if (clb_acp_kind(in->backend)->cancels && !state->cancelled
+        && state->calls > 0 && state->calls >= state->announced) {
+        state->cancelled = 1;
+        clb_acp_cancel(state->session, out);
+    }
+}
+
+static void update(acp_t *state, const clb_input_t *in,
+                   const clb_json_t *params, clb_step_t *out)
+{
+    const clb_acp_kind_t *driver = clb_acp_kind(in->backend);
+    clb_acp_call_t told = { 0 };
     static const char *const repeated[] = {
         "user_message_chunk", "agent_message_chunk", "tool_call"
     };
@@ -258,6 +292,21 @@ static void update(acp_t *state, const clb_json_t *params, clb_step_t *out)
         say(state, CLB_EV_REASONING, text == NULL ? NULL
             : clb_acp_thought(text), out);
     }
+    else if (driver->told != NULL && in->chat != NULL) {
+        switch (driver->told(in->chat, news, &told, out->pool)) {
+        case CLB_ACP_ANNOUNCED:
+            state->announced++;
+            break;
+        case CLB_ACP_CALL:
+            /* the first one comes with the question */
+            if (state->calls > 0) {
+                call(state, in, &told, out);
+            }
+            break;
+        default:
+            break;
+        }
+    }
 }
 
 /* It asks whether it may call a tool: it may not, its client does. */
@@ -265,22 +314,12 @@ static void permission(acp_t *state, const clb_input_t *in,
                        const clb_json_t *json, clb_step_t *out)
 {
     const clb_acp_kind_t *kind = clb_acp_kind(in->backend);
-    clb_acp_call_t call = { 0 };
-    clb_event_t *event;
+    clb_acp_call_t asked = { 0 };
 
     if (state->phase == RUNNING && in->chat != NULL && kind->call != NULL
-        && kind->call(in->chat, clb_json_get(json, "params"), &call,
-                      out->pool)
-        && call.name != NULL) {
-        start(state, out);
-        event = clb_step_event(out, CLB_EV_CALL);
-        event->u.call.id = call.id;
-        event->u.call.name = call.name;
-        clb_step_text(out, CLB_EV_ARGUMENTS, call.arguments);
-        if (kind->cancels && state->calls == 0) {
-            clb_acp_cancel(state->session, out);
-        }
-        state->calls++;
+        && kind->call(in->chat, clb_json_get(json, "params"), &asked,
+                      out->pool)) {
+        call(state, in, &asked, out);
     }
     clb_acp_refuse(clb_json_get(json, "id"), out);
 }
@@ -311,7 +350,7 @@ static void news(acp_t *state, const clb_input_t *in, const char *method,
         clb_acp_decline(id, out);
     }
     else if (strcmp(method, "session/update") == 0 && is_ours(state, params)) {
-        update(state, params, out);
+        update(state, in, params, out);
     }
 }
 

@@ -45,6 +45,13 @@ typedef struct clb_acp_call_t {
     const char *arguments;
 } clb_acp_call_t;
 
+/** What an update says of the model's calls. */
+typedef enum clb_acp_told_e {
+    CLB_ACP_NOTHING,
+    CLB_ACP_ANNOUNCED,           /**< there is one more to come */
+    CLB_ACP_CALL                 /**< here is one */
+} clb_acp_told_e;
+
 /** What one kind of agent does its own way. */
 typedef struct clb_acp_kind_t {
     void (*plan)(clb_chat_t *chat, clb_acp_plan_t *plan, apr_pool_t *pool);
@@ -57,6 +64,9 @@ typedef struct clb_acp_kind_t {
     /** Read a question for permission; NULL: no call is the client's. */
     int (*call)(const clb_chat_t *chat, const clb_json_t *params,
                 clb_acp_call_t *call, apr_pool_t *pool);
+    /** Read an update of a turn with calls; NULL: it says nothing of them. */
+    clb_acp_told_e (*told)(const clb_chat_t *chat, const clb_json_t *update,
+                           clb_acp_call_t *call, apr_pool_t *pool);
     const char *first;           /**< what its first session is made from;
                                       NULL = nothing that a chat asks for */
     int shares;                  /**< its sessions all change with the files */
@@ -85,11 +95,12 @@ void clb_acp_request(clb_step_t *out, const char *id, const char *method,
 /** Write the handshake. */
 void clb_acp_hello(clb_step_t *out);
 
-/** Write the wish for a session, which has the client's tools if @a tools. */
-void clb_acp_new(const char *id, int tools, clb_step_t *out);
+/** Write the wish for a session. @param tools 0, or the number of the session,
+ *  which has the client's tools */
+void clb_acp_new(const char *id, apr_uint64_t tools, clb_step_t *out);
 
 /** The same for one whose history the agent has in a file. */
-void clb_acp_load(const char *session, int tools, clb_step_t *out);
+void clb_acp_load(const char *session, apr_uint64_t tools, clb_step_t *out);
 
 /** Write that the turn is to end. */
 void clb_acp_cancel(const char *session, clb_step_t *out);
@@ -135,8 +146,8 @@ const clb_part_t *clb_acp_call_of(clb_chat_t *chat, int turn,
 /** The script by which an agent gets the tools, in the private directory. */
 extern const char clb_acp_script[];
 
-/** How a session is told of it. */
-clb_json_t *clb_acp_servers(int tools, apr_pool_t *pool);
+/** How a session is told of it: as clb_acp_new(). */
+clb_json_t *clb_acp_servers(apr_uint64_t tools, apr_pool_t *pool);
 
 /** 1 if the agent is told of tools. */
 int clb_acp_offers(const clb_chat_t *chat);

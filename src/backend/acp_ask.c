@@ -34,14 +34,14 @@ void clb_acp_hello(clb_step_t *out)
 /* Where the agent runs; no other directory is of use to it. */
 #define HERE "."
 
-void clb_acp_new(const char *id, int tools, clb_step_t *out)
+void clb_acp_new(const char *id, apr_uint64_t tools, clb_step_t *out)
 {
     clb_acp_request(out, id, "session/new", clb_json_pack(out->pool,
         "{s:s, s:O}", "cwd", HERE, "mcpServers",
         clb_acp_servers(tools, out->pool)));
 }
 
-void clb_acp_load(const char *session, int tools, clb_step_t *out)
+void clb_acp_load(const char *session, apr_uint64_t tools, clb_step_t *out)
 {
     clb_acp_request(out, CLB_ACP_SESSION, "session/load", clb_json_pack(
         out->pool, "{s:s, s:s, s:O}", "sessionId", session, "cwd", HERE,

@@ -14,14 +14,16 @@
 /* The protocol's own. */
 #define AUTH_REQUIRED (-32000)
 
-/* "401 Incorrect API key", "error 404" */
+/* "401 Incorrect API key", "error 404", "... (HTTP 413) ..." */
 static apr_int64_t status_in(const char *text)
 {
-    const char *at = strncmp(text, "error ", 6) == 0 ? text + 6 : text;
+    const char *http = strstr(text, "(HTTP ");
+    const char *at = strncmp(text, "error ", 6) == 0 ? text + 6
+                   : http != NULL ? http + 6 : text;
     char *end;
     long n = apr_isdigit(*at) ? strtol(at, &end, 10) : 0;
 
-    return n >= 400 && n < 600 && (*end == ' ' || *end == '\0') ? n : 0;
+    return n >= 400 && n < 600 && strchr(" )", *end) != NULL ? n : 0;
 }
 
 /* A text that is an API's error as JSON says it inside. */

@@ -35,6 +35,10 @@ static const char *const models[] = { "qwen*", "coder-*", NULL };
  * ask again and again for what an answer that was cut off lacks. */
 #define MAX_TOKENS 32000
 
+/* Whether a conversation is too long is for the model's API to say: the CLI
+ * would sum it up. */
+#define WINDOW 100000000
+
 static const char settings_text[] =
     "{" VERSION ",\"privacy\":{\"usageStatisticsEnabled\":false},"
     "\"telemetry\":{\"enabled\":false},"
@@ -205,8 +209,9 @@ static clb_json_t *settings(const clb_chat_t *chat, apr_pool_t *pool)
     set_reasoning(body, chat, pool);
     set_tools(body, chat, pool);
     set_format(body, chat, pool);
-    config = clb_json_pack(pool, "{s:O, s:O}", "samplingParams",
-                           sampling(chat, pool), "extra_body", body);
+    config = clb_json_pack(pool, "{s:O, s:O, s:i}", "samplingParams",
+                           sampling(chat, pool), "extra_body", body,
+                           "contextWindowSize", WINDOW);
     model = clb_json_pack(pool, "{s:s*, s:O}", "name", model_of(chat),
                           "generationConfig", config);
     return clb_json_pack(pool, "{s:i, s:O}", "$version", 4, "model", model);
@@ -327,14 +332,12 @@ static clb_json_t *content(clb_chat_t *chat, int turn, int results,
                          == CLB_ROLE_USER ? "user" : "model", "parts", list);
 }
 
+/* Without a history newer versions add a word on their skills. */
 static int history(clb_chat_t *chat, const char *session, clb_step_t *out)
 {
     int last = clb_chat_turns(chat)->nelts - 1, i;
     clb_json_t *list = clb_json_pack(out->pool, "[]"), *end;
 
-    if (last == 0) {
-        return 0;
-    }
     for (i = 0; i < last; i++) {
         clb_json_append(list, content(chat, i, 0, out->pool));
     }
@@ -358,12 +361,18 @@ static void prompt(clb_chat_t *chat, const clb_input_t *in,
                                                clb_message_t), NULL, out);
 }
 
+static const char *arguments_of(const clb_json_t *call, apr_pool_t *pool)
+{
+    const clb_json_t *arguments = clb_json_get(call, "rawInput");
+
+    return arguments == NULL ? "{}" : clb_json_text(pool, arguments);
+}
+
 /* "Always Allow in project: look_up" */
 static int call(const clb_chat_t *chat, const clb_json_t *params,
                 clb_acp_call_t *found, apr_pool_t *pool)
 {
     const clb_json_t *call = clb_json_get(params, "toolCall");
-    const clb_json_t *arguments = clb_json_get(call, "rawInput");
     const char *label = clb_json_get_string(clb_json_at(clb_json_get(params,
                                             "options"), 0), "name");
     const char *name = label == NULL ? NULL : strrchr(label, ' ');
@@ -373,9 +382,35 @@ static int call(const clb_chat_t *chat, const clb_json_t *params,
         return 0;
     }
     found->name = clb_acp_asked(chat, name + 1, pool);
-    found->arguments = arguments == NULL ? "{}"
-                     : clb_json_text(pool, arguments);
+    found->arguments = arguments_of(call, pool);
     return 1;
+}
+
+/* Newer versions announce all calls of an answer, and ask for permission of
+ * the first one alone; the others are skipped, with a word on each. */
+static clb_acp_told_e told(const clb_chat_t *chat, const clb_json_t *update,
+                           clb_acp_call_t *found, apr_pool_t *pool)
+{
+    const char *kind = clb_json_get_string(update, "sessionUpdate");
+    const char *name = clb_json_string(clb_json_find(update,
+                                                     "_meta.toolName"));
+    const char *status = clb_json_get_string(update, "status");
+
+    found->id = clb_json_get_string(update, "toolCallId");
+    if (kind == NULL || name == NULL || found->id == NULL
+        || strncmp(name, PREFIX, strlen(PREFIX)) != 0) {
+        return CLB_ACP_NOTHING;
+    }
+    if (strcmp(kind, "tool_call") == 0) {
+        return CLB_ACP_ANNOUNCED;
+    }
+    if (strcmp(kind, "tool_call_update") != 0 || status == NULL
+        || strcmp(status, "pending") != 0) {
+        return CLB_ACP_NOTHING;
+    }
+    found->name = clb_acp_asked(chat, name + strlen(PREFIX), pool);
+    found->arguments = arguments_of(update, pool);
+    return CLB_ACP_CALL;
 }
 
 const clb_acp_kind_t clb_acp_qwen = {
@@ -383,6 +418,7 @@ const clb_acp_kind_t clb_acp_qwen = {
     .history = history,
     .prompt = prompt,
     .call = call,
+    .told = told,
     .cancels = 1,
 };
 

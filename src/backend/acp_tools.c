@@ -41,13 +41,16 @@ const char clb_acp_script[] =
     "    case $line in *'\"method\":\"tools/list\"'*) exit ;; esac\n"
     "done\n";
 
-clb_json_t *clb_acp_servers(int tools, apr_pool_t *pool)
+/* Sessions may share a server that was started by the same words, and with it
+ * the tools of another client. */
+clb_json_t *clb_acp_servers(apr_uint64_t tools, apr_pool_t *pool)
 {
     clb_json_t *list = clb_json_pack(pool, "[]");
 
-    if (tools) {
-        clb_json_append(list, clb_json_pack(pool, "{s:s, s:s, s:[s], s:[]}",
-            "name", CLB_ACP_SERVER, "command", "/bin/sh", "args", "../tools.sh",
+    if (tools > 0) {
+        clb_json_append(list, clb_json_pack(pool, "{s:s, s:s, s:[s,s], s:[]}",
+            "name", CLB_ACP_SERVER, "command", "/bin/sh", "args",
+            "../tools.sh", apr_psprintf(pool, "%" APR_UINT64_T_FMT, tools),
             "env"));
     }
     return list;

@@ -25,6 +25,7 @@ static const char *q(const char *text)
 #define FAILED(id, error) "{'jsonrpc':'2.0','id':'" id "','error':" error \
     "}\n"
 #define SESSION(id, name) RESULT(id, "{'sessionId':'" name "'}")
+#define RESTORED RESULT("history", "{'success':true}")
 #define UPDATE(session, update) "{'jsonrpc':'2.0','method':" \
     "'session/update','params':{'sessionId':'" session "','update':" update \
     "}}\n"
@@ -93,7 +94,7 @@ static const char *answer(const clb_driver_t *driver, clb_chat_t *chat,
     warm(&turn, driver);
     chat->system = "not the spare one's";
     ask(&turn, chat);
-    turn_print(&turn, q(SESSION("session", "s1")));
+    turn_print(&turn, q(SESSION("session", "s1") RESTORED));
     turn_print(&turn, q(lines));
     return turn_said(&turn);
 }
@@ -274,9 +275,9 @@ static void permissions(void)
     add_tool(chat, "f");
     warm(&turn, &clb_driver_qwen);
     ask(&turn, chat);
-    ok(wrote(&turn, "'command':'/bin/sh','args':['../tools.sh']"),
+    ok(wrote(&turn, "'command':'/bin/sh','args':['../tools.sh','1']"),
        "the session has the tools");
-    turn_print(&turn, q(SESSION("session", "s1")));
+    turn_print(&turn, q(SESSION("session", "s1") RESTORED));
     clb_buf_reset(&turn.lines);
     turn_print(&turn, q(QWEN_CALL("7", "f", "{}")));
     ok(wrote(&turn, "'method':'session/cancel'")
@@ -301,7 +302,7 @@ static void sessions(void)
     ask(&turn, chat_new(1));
     ok(wrote(&turn, "'id':'session','method':'session/new'"),
        "the first session is the question's own");
-    turn_print(&turn, q(SESSION("session", "s1") SAYS("x")));
+    turn_print(&turn, q(SESSION("session", "s1") RESTORED SAYS("x")));
     clb_buf_reset(&turn.lines);
     turn_print(&turn, q(ENDS("end_turn")));
     ok(wrote(&turn, "'id':'spare','method':'session/new'"),
@@ -309,9 +310,9 @@ static void sessions(void)
     between(&turn, SESSION("spare", "s2"));
 
     ask(&turn, chat_new(1));
-    ok(wrote(&turn, "'id':'prompt'") && wrote(&turn, "'sessionId':'s2'"),
+    ok(wrote(&turn, "'id':'history'") && wrote(&turn, "'sessionId':'s2'"),
        "which takes it");
-    turn_print(&turn, q(CHUNK("s2", "agent_message_chunk", "y")
+    turn_print(&turn, q(RESTORED CHUNK("s2", "agent_message_chunk", "y")
                         ENDS("end_turn")));
     is_str(turn_said(&turn), "start [y] usage 0+0+0/0/0 stop end -> clean",
            "and has its answer");
@@ -320,7 +321,7 @@ static void sessions(void)
     is_str(turn.lines.data, "", "one that is being made is waited for");
     turn_print(&turn, q(SESSION("spare", "s3")));
     ok(wrote(&turn, "'sessionId':'s3'"), "and taken");
-    turn_print(&turn, q(CHUNK("s3", "agent_message_chunk", "z")
+    turn_print(&turn, q(RESTORED CHUNK("s3", "agent_message_chunk", "z")
                         ENDS("end_turn")));
     between(&turn, SESSION("spare", "s4"));
 
@@ -381,7 +382,7 @@ static void histories(void)
     turn_print(&turn, q(SESSION("session", "s1")));
     ok(wrote(&turn, "'method':'restoreSessionHistory'")
        && !wrote(&turn, "'id':'prompt'"), "Qwen Code is told of one");
-    turn_print(&turn, q(RESULT("history", "{'success':true}")));
+    turn_print(&turn, q(RESTORED));
     ok(wrote(&turn, "'prompt':[{'type':'text','text':''},"),
        "and then is asked, with nothing first");
 }
