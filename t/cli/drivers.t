@@ -369,6 +369,11 @@ my @cases = (
     'errors in the answer' => sub {
         for ('[[stream:9:20]][[error:500:3]]', '[[stream:9:20]][[drop:3]]') {
             my $r = streamed($_);
+            if ($program eq 'qwen-newest') {
+                # it asks its model to go on where the words broke off
+                like($r->{text}, qr/^tok1 tok2 tok3/, 'it goes on by itself');
+                next;
+            }
             like($r->{text}, qr/^tok1/, 'words');
             ok($r->{error} && !$r->{done}, 'then an error, and no end');
         }
