@@ -155,6 +155,33 @@ for my $driver (sort keys %of) {
     $s->stop;
 }
 
+subtest 'any other agent' => sub {
+    my $s = CLB::Server->start(config => <<"EOT");
+<CLIBridgeBackend agent>
+CLIBridgeDriver acp
+CLIBridgeProgram @{[ cli('qwen') ]}
+CLIBridgeArg --acp --auth-type openai
+CLIBridgeEnv OPENAI_BASE_URL @{[ $m->url ]}/v1
+CLIBridgeEnv OPENAI_API_KEY k
+\@MARK\@
+</CLIBridgeBackend>
+EOT
+    $s->wait_for(sub { $s->backend_health('agent')->{idle} }, 'a process', 60);
+    my $r = $s->chat([ { role => 'system', content => 'sys-1' },
+        { role => 'user', content => 'q-1' },
+        { role => 'assistant', content => 'a-1' },
+        { role => 'user', content => join '', map { "[[find:$_]]" }
+          qw(sys-1 q-1 a-1) } ], model => 'agent');
+    is($r->{text}, 'found sys-1;found q-1;found a-1;', 'is told all');
+    $r = $s->stream('[[stream:5:20]]', model => 'agent');
+    is_deeply([ @$r{qw(text finish done)} ],
+              [ 'tok1 tok2 tok3 tok4 tok5', 'stop', 1 ], 'and answers');
+    $r = $s->chat('x', model => 'agent', tools => [ { type => 'function',
+        function => { name => 'f', parameters => { type => 'object' } } } ]);
+    is($r->{status}, 400, 'but gets no tools');
+    $s->stop;
+};
+
 subtest 'names of models' => sub {
     my $s = CLB::Server->start(config => join "\n",
         $m->config(driver => 'qwen', models => 'qwen* coder-*',

@@ -280,7 +280,7 @@ my @cases = (
             { type => 'image_url', image_url => {
                 url => 'https://example.org/a.png' } } ] } ]);
         is($r->{status}, $marked{ $_[0] } ? 400 : 200, 'taken or refused');
-        like($r->{body}, $marked{ $_[0] } ? qr/data: URL/ : qr/images=1/,
+        like($r->{body}, $marked{ $_[0] } ? qr/send the data itself/ : qr/images=1/,
              'with a word');
     },
     files => sub {
