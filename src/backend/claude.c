@@ -40,7 +40,7 @@ static const char *const models[] = {
     "sonnet", "opus", "haiku", "claude-*", NULL
 };
 
-static const clb_scratch_t files[] = { { NULL, NULL } };
+static const clb_scratch_t files[] = { { NULL, NULL, NULL } };
 
 static unsigned traits(const clb_backend_t *backend)
 {

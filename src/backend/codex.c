@@ -43,7 +43,7 @@ static const char *const models[] = {
     "gpt-*", "o1*", "o3*", "o4*", "codex-*", NULL
 };
 
-static const clb_scratch_t files[] = { { NULL, NULL } };
+static const clb_scratch_t files[] = { { NULL, NULL, NULL } };
 
 static unsigned traits(const clb_backend_t *backend)
 {

@@ -20,12 +20,12 @@ const clb_gift_t clb_codex_gifts[] = {
       "\"support_verbosity\":false,\"truncation_policy\":{\"mode\":\"tokens\","
       "\"limit\":100000000},\"experimental_supported_tools\":[],"
       "\"base_instructions\":\"\",\"default_reasoning_summary\":\"auto\"}]}",
-      NULL },
+      NULL, NULL },
     /* of the CLI's own directory nothing but the login: its settings would
      * start MCP servers and other programs, its memory files be sent */
-    { "auth.json", NULL, ".codex/auth.json" },
-    { "installation_id", NULL, ".codex/installation_id" },
-    { NULL, NULL, NULL }
+    { "auth.json", NULL, ".codex/auth.json", NULL },
+    { "installation_id", NULL, ".codex/installation_id", NULL },
+    { NULL, NULL, NULL, NULL }
 };
 
 #define BIN(platform, target) "codex-linux-" platform "/vendor/" target \

@@ -115,17 +115,13 @@ static const char *request_json(const clb_chat_t *chat)
 static void begin(const clb_input_t *in, clb_step_t *out)
 {
     const char *json = request_json(in->chat);
-    clb_file_t *file;
 
     if (traits(in->backend) & CLB_REUSE) {
         clb_buf_puts(&out->lines, json);
         clb_buf_puts(&out->lines, "\n");
         return;
     }
-    file = apr_array_push(out->files);
-    file->index = 0;
-    file->data = json;
-    file->len = strlen(json);
+    clb_step_file(out, 0, json, strlen(json));
     clb_buf_puts(&out->lines, clb_chat_plain(in->chat));
     out->close_stdin = 1;
 }
@@ -288,8 +284,8 @@ static void step(void *state, const clb_input_t *in, clb_step_t *out)
 static const char *const none[] = { NULL };
 
 static const clb_scratch_t files[] = {
-    { "request.json", "CLIBRIDGE_REQUEST" },
-    { NULL, NULL }
+    { "request.json", "CLIBRIDGE_REQUEST", NULL },
+    { NULL, NULL, NULL }
 };
 
 const clb_driver_t clb_driver_command = {

@@ -10,6 +10,9 @@
 static const clb_driver_t *const drivers[] = {
     &clb_driver_claude,
     &clb_driver_codex,
+    &clb_driver_gemini,
+    &clb_driver_qwen,
+    &clb_driver_acp,
     &clb_driver_command,
 };
 
@@ -85,6 +88,16 @@ void clb_step_error(clb_step_t *step, clb_error_e kind, const char *message,
     event->u.error.message = message;
     event->u.error.retry_after = retry_after;
     step->fate = fate;
+}
+
+void clb_step_file(clb_step_t *step, int index, const char *data,
+                   apr_size_t len)
+{
+    clb_file_t *file = apr_array_push(step->files);
+
+    file->index = index;
+    file->data = data;
+    file->len = len;
 }
 
 apr_interval_time_t clb_step_wait(apr_int64_t count, apr_interval_time_t unit)

@@ -78,11 +78,15 @@ typedef struct clb_step_t {
 #define CLB_PROBE 4u             /**< warming exchanges lines */
 #define CLB_PARKS 8u             /**< a process can hold a conversation */
 #define CLB_CHATTY 16u           /**< it speaks between turns, to nobody */
+#define CLB_REFILL 32u           /**< its scratch files are written again for
+                                      each of its turns */
 
-/** A scratch file and the environment variable that holds its path. */
+/** A scratch file, which a turn may fill. */
 typedef struct clb_scratch_t {
-    const char *name;
-    const char *variable;
+    const char *name;            /**< in the private directory, or below it */
+    const char *variable;        /**< of the environment, that holds its path;
+                                      or NULL */
+    const char *text;            /**< what it has at first; or NULL */
 } clb_scratch_t;
 
 /** A variable; NULL as its value stands for the address of the stub. */
@@ -149,9 +153,11 @@ typedef struct clb_setup_t {
 /** What a process finds in its private directory: a file, or a link to one
  *  below its HOME, which need not be there. */
 typedef struct clb_gift_t {
-    const char *name;
-    const char *text;            /**< of the file; NULL: it is a link */
-    const char *target;          /**< of the link */
+    const char *name;            /**< in the directory, or below it */
+    const char *text;            /**< of the file */
+    const char *target;          /**< of the link; NULL: it is a file */
+    /** The text, if it depends on the process; else NULL. */
+    const char *(*write)(const clb_start_t *start, apr_pool_t *pool);
 } clb_gift_t;
 
 typedef struct clb_driver_t {
@@ -218,6 +224,10 @@ void clb_step_error(clb_step_t *step, clb_error_e kind, const char *message,
 apr_interval_time_t clb_step_wait(apr_int64_t count,
                                   apr_interval_time_t unit);
 
+/** Fill the scratch file @a index with @a data, which is not copied. */
+void clb_step_file(clb_step_t *step, int index, const char *data,
+                   apr_size_t len);
+
 /** Append the words of @a list, which ends with NULL. */
 void clb_args_add(apr_array_header_t *argv, const char *const *list);
 
@@ -228,8 +238,11 @@ const char *clb_start_var(const clb_start_t *start, const char *name);
  *  the last line of its stderr. */
 const char *clb_exit_reason(const clb_input_t *in, apr_pool_t *pool);
 
+extern const clb_driver_t clb_driver_acp;
 extern const clb_driver_t clb_driver_claude;
 extern const clb_driver_t clb_driver_codex;
 extern const clb_driver_t clb_driver_command;
+extern const clb_driver_t clb_driver_gemini;
+extern const clb_driver_t clb_driver_qwen;
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include "process.h"
 
+#include "fill.h"
 #include "spawn.h"
 
 #include <apr_env.h>
@@ -116,8 +117,12 @@ static const char *const *environment(const clb_process_t *process,
     set_vars(env, account->env);
     set_vars(env, backend->env);
     for (i = 0; i < process->nfiles; i++) {
-        set(env, backend->driver->files[i].variable, apr_pstrcat(env->pool,
-            process->dir, "/", backend->driver->files[i].name, NULL));
+        const clb_scratch_t *file = &backend->driver->files[i];
+
+        if (file->variable != NULL) {
+            set(env, file->variable, apr_pstrcat(env->pool, process->dir, "/",
+                                                 file->name, NULL));
+        }
     }
     for (i = 0; backend->driver->env[i] != NULL; i++) {
         APR_ARRAY_PUSH(env, const char *) = backend->driver->env[i];
@@ -198,16 +203,32 @@ static const char *const *arguments(const clb_process_t *process,
     return (const char *const *)argv->elts;
 }
 
+/* A path below the private directory; the directories on its way are made. */
+static const char *path_in(const clb_process_t *process, const char *name)
+{
+    const char *slash = name;
+
+    while ((slash = strchr(slash, '/')) != NULL) {
+        mkdir(apr_pstrcat(process->pool, process->dir, "/",
+                          apr_pstrmemdup(process->pool, name,
+                                         (apr_size_t)(slash - name)), NULL),
+              0700);
+        slash++;
+    }
+    return apr_pstrcat(process->pool, process->dir, "/", name, NULL);
+}
+
+/* @return a descriptor of the new file, or -1 */
 static int make_file(const char *path, const char *text)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    ssize_t len = (ssize_t)strlen(text);
-    int made = fd >= 0 && write(fd, text, (size_t)len) == len;
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    ssize_t len = text == NULL ? 0 : (ssize_t)strlen(text);
 
-    if (fd >= 0) {
+    if (fd >= 0 && len > 0 && write(fd, text, (size_t)len) != len) {
         close(fd);
+        return -1;
     }
-    return made;
+    return fd;
 }
 
 /* The link need lead nowhere, but must lead to where a file can be made. */
@@ -218,19 +239,31 @@ static int make_link(const char *path, const char *target, apr_pool_t *pool)
     return symlink(target, path) == 0;
 }
 
-static int make_gifts(const clb_process_t *process, const char *home)
+static int make_gift(const clb_start_t *start, const clb_gift_t *gift,
+                     const char *path, apr_pool_t *pool)
 {
+    int fd;
+
+    if (gift->target != NULL) {
+        return make_link(path, apr_pstrcat(pool, clb_start_var(start, "HOME"),
+                                           "/", gift->target, NULL), pool);
+    }
+    fd = make_file(path, gift->write == NULL ? gift->text
+                         : gift->write(start, pool));
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
+}
+
+static int make_gifts(const clb_process_t *process, const char *const *env)
+{
+    const clb_start_t start = { process->backend, process->dir, env };
     const clb_gift_t *gift = process->backend->driver->gifts;
 
     for (; gift != NULL && gift->name != NULL; gift++) {
-        const char *path = apr_pstrcat(process->pool, process->dir, "/",
-                                       gift->name, NULL);
-
-        if (gift->text != NULL
-            ? !make_file(path, gift->text)
-            : !make_link(path, apr_pstrcat(process->pool, home, "/",
-                                           gift->target, NULL),
-                         process->pool)) {
+        if (!make_gift(&start, gift, path_in(process, gift->name),
+                       process->pool)) {
             return 0;
         }
     }
@@ -270,23 +303,21 @@ static const char *make_cwd(const clb_process_t *process)
 
 /* The private directory: room for temporary files and the driver's scratch
  * files. */
-static apr_status_t make_scratch(clb_process_t *process, const char *home)
+static apr_status_t make_scratch(clb_process_t *process)
 {
     const clb_backend_t *backend = process->backend;
     const clb_scratch_t *file = backend->driver->files;
+    unsigned traits = backend->driver->traits(backend);
 
     if (!make_dir(process->dir) || (process->cwd = make_cwd(process)) == NULL
-        || !make_dir(apr_pstrcat(process->pool, process->dir, "/tmp", NULL))
-        || !make_gifts(process, home)) {
+        || !make_dir(apr_pstrcat(process->pool, process->dir, "/tmp", NULL))) {
         return errno;
     }
-    if (backend->driver->traits(backend) & CLB_REUSE) {
+    if ((traits & (CLB_REUSE | CLB_REFILL)) == CLB_REUSE) {
         return APR_SUCCESS;
     }
     for (; file->name != NULL && process->nfiles < CLB_FILES_MAX; file++) {
-        int fd = open(apr_pstrcat(process->pool, process->dir, "/",
-                                  file->name, NULL),
-                      O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        int fd = make_file(path_in(process, file->name), file->text);
 
         if (fd < 0) {
             return errno;
@@ -320,12 +351,15 @@ apr_status_t clb_process_start(clb_process_t **out,
     process->in = process->out = process->err = -1;
     process->dir = apr_pstrdup(pool, dir);
     apr_pool_create(&process->step_pool, pool);
-    if ((rv = make_scratch(process, home)) != APR_SUCCESS) {
+    if ((rv = make_scratch(process)) == APR_SUCCESS) {
+        what.env = unique(environment(process, account, home, env));
+        rv = make_gifts(process, what.env) ? APR_SUCCESS : errno;
+    }
+    if (rv != APR_SUCCESS) {
         rv += CLB_SCRATCH;
     }
     else {
         what.program = program;
-        what.env = unique(environment(process, account, home, env));
         what.argv = arguments(process, program, what.env);
         what.cwd = process->cwd;
         what.background = background;
@@ -454,7 +488,10 @@ clb_step_t *clb_process_step(clb_process_t *process, const clb_input_t *in)
     apr_pool_clear(process->step_pool);
     step = clb_step_create(process->step_pool);
     process->backend->driver->step(process->driver_state, in, step);
-    if (step->lines.len > 0) {
+    if (!clb_fill(step, process->files, process->nfiles)) {
+        step->fate = CLB_FATE_KILL;
+    }
+    else if (step->lines.len > 0) {
         clb_buf_add(&process->unsent, step->lines.data, step->lines.len);
         clb_process_write(process);
     }

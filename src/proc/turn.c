@@ -8,6 +8,7 @@
 
 #include "../core/line.h"
 #include "../core/prefix.h"
+#include "fill.h"
 
 #include <apr_atomic.h>
 #include <apr_strings.h>
@@ -111,28 +112,6 @@ static void fail(run_t *run, clb_error_e kind, const char *message)
     pass(run, &event);
 }
 
-static void write_files(run_t *run, const clb_step_t *step)
-{
-    int i;
-
-    for (i = 0; i < step->files->nelts; i++) {
-        const clb_file_t *f = &APR_ARRAY_IDX(step->files, i, clb_file_t);
-        apr_size_t done = 0;
-
-        while (f->index < run->lease->nfiles && done < f->len) {
-            ssize_t n = pwrite(run->lease->files[f->index], f->data + done,
-                               f->len - done, (off_t)done);
-
-            if (n < 0 && errno != EINTR) {
-                fail(run, CLB_OVERLOADED, "the server has no room for the "
-                     "request (CLIBridgeStateDir)");
-                return;
-            }
-            done += n > 0 ? (apr_size_t)n : 0;
-        }
-    }
-}
-
 static void write_some(run_t *run)
 {
     clb_lease_t *lease = run->lease;
@@ -186,7 +165,10 @@ static void step(run_t *run, clb_input_t *in)
     in->backend = run->backend;
     in->chat = run->turn->chat;
     run->driver->step(run->lease->state, in, out);
-    write_files(run, out);
+    if (!clb_fill(out, run->lease->files, run->lease->nfiles)) {
+        fail(run, CLB_OVERLOADED, "the server has no room for the request "
+             "(CLIBridgeStateDir)");
+    }
     clb_buf_add(&run->unsent, out->lines.data, out->lines.len);
     run->close_stdin = run->close_stdin || out->close_stdin;
     for (i = 0; i < out->events->nelts; i++) {

@@ -299,8 +299,6 @@ export const anthropic = {
     answerOf,
     stream,
     whole,
-    paths: {
-        '/v1/messages/count_tokens': (body) => (
-            { input_tokens: countTokens(contextOf(body)) }),
-    },
+    other: (pathname, body) => pathname === '/v1/messages/count_tokens'
+        ? { input_tokens: countTokens(contextOf(body)) } : null,
 };

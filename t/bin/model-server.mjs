@@ -1,5 +1,7 @@
 // A scripted model for loopback tests, behind the Anthropic Messages API
-// (POST /v1/messages) and the OpenAI Responses API (POST /v1/responses).
+// (POST /v1/messages), the OpenAI Responses API (/v1/responses), the OpenAI
+// Chat Completions API (/v1/chat/completions) and the Gemini API
+// (/v1beta/models/NAME:generateContent and :streamGenerateContent).
 //
 //   node model-server.mjs --port N --log FILE
 //
@@ -19,18 +21,22 @@ import { createServer } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { anthropic } from './model-anthropic.mjs';
+import { gemini } from './model-gemini.mjs';
+import { openai } from './model-openai.mjs';
 import { newId } from './model-parts.mjs';
 import { responses } from './model-responses.mjs';
 
 // An API has:
-//   path                 where it answers; `paths` has what else it knows
+//   path                 where it answers, or what its paths begin with:
+//   asked(path, body)    then, what is asked for there, if it is an answer
+//   other(path, body)    what else it knows, or nothing
 //   requestId            the header that names a request
 //   problem(status, message), quota(reset)
 //                        {status, headers, body}: how it says a failure
 //   answerOf(body)       plan() of markers.mjs, and what the request wants
 //   stream(exchange, body, answer), whole(exchange, body, answer)
 //                        the answer in the API's form: sent, or returned
-const APIS = [anthropic, responses];
+const APIS = [anthropic, responses, openai, gemini];
 
 /** Thrown to leave an answer that a fault has ended. */
 class Over extends Error {}
@@ -73,9 +79,14 @@ class Exchange {
         });
     }
 
+    write(text) {
+        this.#response.write(text);
+    }
+
+    /** Some APIs' events have no name. */
     send(event, data) {
-        this.#response.write(
-            `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+        this.write(`${event ? `event: ${event}\n` : ''}` +
+            `data: ${JSON.stringify(data)}\n\n`);
     }
 
     json(status, value, headers) {
@@ -161,14 +172,19 @@ async function route(exchange, api, method, pathname, body) {
     else if (!body || typeof body !== 'object') {
         refuse(400, 'the body is not a JSON object');
     }
-    else if (pathname === api.path) {
-        await speak(exchange, api, body);
-    }
-    else if (api.paths?.[pathname]) {
-        exchange.json(200, api.paths[pathname](body));
-    }
     else {
-        refuse(404, `no such path: ${pathname}`);
+        const asked = api.asked?.(pathname, body) ??
+            (pathname === api.path && body);
+        const other = !asked && api.other?.(pathname, body);
+        if (asked) {
+            await speak(exchange, api, asked);
+        }
+        else if (other) {
+            exchange.json(200, other);
+        }
+        else {
+            refuse(404, `no such path: ${pathname}`);
+        }
     }
 }
 

@@ -165,7 +165,8 @@ my %good_there = (
 );
 my %bad_there = (
     CLIBridgeDriver =>
-        { gpt => "there is no driver 'gpt'; there are: claude codex command" },
+        { gpt => "there is no driver 'gpt'; there are: claude codex gemini "
+               . 'qwen acp command' },
     CLIBridgeProgram => {
         'bin/cat' => "write an absolute path, not 'bin/cat'",
         'cat'     => "write an absolute path, not 'cat'",
@@ -340,7 +341,7 @@ bad(backend("CLIBridgeModels m\nCLIBridgeWarm cold"), qr/^CLIBridgeWarm: /m,
 my $section = "<CLIBridgeBackend %s>\n%s\n</CLIBridgeBackend>\n";
 bad(sprintf($section, 'one', 'CLIBridgeProgram /bin/cat'),
     '<CLIBridgeBackend one>: write CLIBridgeDriver with one of: claude codex '
-    . 'command');
+    . 'gemini qwen acp command');
 good(sprintf($section, 'claude', 'CLIBridgeProgram /bin/cat'),
      name => 'a name may say the driver');
 good(sprintf($section, 'claude', "CLIBridgeProgram /bin/cat\n"

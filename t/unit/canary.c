@@ -239,6 +239,60 @@ static const change_t codex[] = {
     { NULL }
 };
 
+static const change_t gemini[] = {
+    { "as it is", NULL, "{", "{", NULL },
+    { "a tool that runs programs", NULL, "\"functionDeclarations\":[]",
+      "\"functionDeclarations\":[{\"name\":\"run_shell_command\"}]",
+      "tools[0].functionDeclarations[0]: " },
+    { "a search of its own", NULL, "\"tools\":[",
+      "\"tools\":[{\"googleSearch\":{}},", "tools[0]." },
+    { "what is in a directory", NULL, ".gemini/tmp/w\\n", ".gemini/tmp/w\\n"
+      "- **Directory Structure:**", "contents[0].parts[0].text: " },
+    { "another system", NULL, "is: linux", "is: linux, host vm",
+      "contents[0].parts[0].text: " },
+    { "memory files", NULL, "{\"text\":\"first question\"}",
+      "{\"text\":\"--- Context from: GEMINI.md ---\"},"
+      "{\"text\":\"first question\"}", "contents[0].parts[1].text: " },
+    { "more in the system prompt", NULL, "You are a canary.",
+      "You are a canary. Be brief.", "systemInstruction.parts[0].text: " },
+    { "a file's text", NULL, "file:///etc/hostname", "vm", "contents[2]." },
+    { "a limit", NULL, "\"topK\":64", "\"topK\":64,\"maxOutputTokens\":1",
+      "generationConfig: member \"maxOutputTokens\"" },
+    { "a kept context", NULL, "{\"contents\"",
+      "{\"cachedContent\":\"x\",\"contents\"", "(top): member "
+      "\"cachedContent\"" },
+    { NULL }
+};
+
+static const change_t qwen[] = {
+    { "as it is", NULL, "{", "{", NULL },
+    { "a tool that runs programs", NULL, "\"tools\":[]", "\"tools\":"
+      "[{\"type\":\"function\",\"function\":{\"name\":"
+      "\"run_shell_command\"}}]", "tools[0]: " },
+    { "a language", NULL, "You are a canary.", "You are a canary.\\n\\nYou "
+      "MUST always respond in **English**", "messages[0].content: " },
+    { "skills", NULL, "{\"type\":\"text\",\"text\":\"first question\"}",
+      "{\"type\":\"text\",\"text\":\"<system-reminder>\"},{\"type\":"
+      "\"text\",\"text\":\"first question\"}",
+      "messages[1].content[0].text: " },
+    { "where it runs", NULL, "\"messages\":[", "\"messages\":[{\"role\":"
+      "\"user\",\"content\":\"I'm in /home/alice\"},",
+      "messages[0]." },
+    { "a file's text", NULL, "file:///etc/hostname", "vm", "messages[3]." },
+    { "another model", NULL, "claude-sonnet-4-5", "qwen-plus", "model: " },
+    { "another limit", NULL, "32000", "8000", "max_tokens: " },
+    { "a parameter", NULL, "\"stream\":true", "\"stream\":true,"
+      "\"temperature\":1", "(top): member \"temperature\"" },
+    { NULL }
+};
+
+static const change_t *changes(const char *driver)
+{
+    return strcmp(driver, "codex") == 0 ? codex
+         : strcmp(driver, "gemini") == 0 ? gemini
+         : strcmp(driver, "qwen") == 0 ? qwen : claude;
+}
+
 /* @a text with the first @a from made @a to, NULL if there is none. */
 static const char *replaced(const char *text, const char *from,
                             const char *to)
@@ -279,8 +333,7 @@ static const char *recorded(const clb_canary_t *canary)
 
 static void version(const clb_canary_t *canary)
 {
-    const change_t *change = strcmp(canary->driver, "codex") == 0 ? codex
-                                                                  : claude;
+    const change_t *change = changes(canary->driver);
     const char *text = recorded(canary);
     clb_json_t *pattern = parse(canary->text), *value;
 
@@ -316,9 +369,10 @@ static void chat(const clb_canary_t *canary)
         "\"" CLB_CANARY_FIRST "\"", "\"" CLB_CANARY_ANSWER "\"",
         "\"" CLB_CANARY_SECOND "\""
     };
-    apr_size_t i;
+    /* its model's API has the model in the path */
+    apr_size_t i = strcmp(canary->driver, "gemini") == 0;
 
-    for (i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+    for (; i < sizeof(texts) / sizeof(*texts); i++) {
         ok(strstr(canary->text, texts[i]) != NULL, "%s %s has %s",
            canary->driver, canary->version, texts[i]);
     }
@@ -335,9 +389,11 @@ int main(void)
         version(canary);
         chat(canary);
     }
-    is_int(canary - clb_canaries, 3, "versions");
+    is_int(canary - clb_canaries, 5, "versions");
     is_str(clb_canaries[0].version, OLD, "claude's oldest");
     is_str(clb_canaries[1].version, NEW, "and newest");
     is_str(clb_canaries[2].driver, "codex", "and codex");
+    is_str(clb_canaries[3].driver, "gemini", "and gemini");
+    is_str(clb_canaries[4].driver, "qwen", "and qwen");
     return tap_done();
 }

@@ -12,11 +12,12 @@ static apr_pool_t *pool;
 static void table(void)
 {
     static const clb_driver_t *const all[] = {
-        &clb_driver_claude, &clb_driver_codex, &clb_driver_command
+        &clb_driver_claude, &clb_driver_codex, &clb_driver_gemini,
+        &clb_driver_qwen, &clb_driver_acp, &clb_driver_command
     };
     apr_size_t i;
 
-    is_str(clb_driver_names(pool), "claude codex command",
+    is_str(clb_driver_names(pool), "claude codex gemini qwen acp command",
            "all drivers by their names");
     for (i = 0; i < sizeof(all) / sizeof(*all); i++) {
         ok(clb_driver_find(all[i]->name) == all[i], "%s is found",

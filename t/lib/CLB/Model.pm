@@ -5,7 +5,7 @@ package CLB::Model;
 #
 #   my $m = CLB::Model->start;
 #   my $s = CLB::Server->start(config => $m->config(program => 'claude'));
-#   $m->requests    every POST so far, oldest first:
+#   $m->requests    every question so far, oldest first:
 #                   {n, t, path, headers, body, end, end_t}; end is 'done',
 #                   'closed' (the client left first) or undef
 #   $m->last        the last of them
@@ -21,7 +21,7 @@ package CLB::Model;
 #   my $m = CLB::Model->canned(status => 400, body => $json,
 #                              headers => { 'retry-after' => 3 });
 #
-# config() takes driver (claude or codex), program (a pinned one, or a path; the
+# config() takes driver (claude, codex, gemini or qwen), program (a pinned one, or a path; the
 # one called like the driver), name (of the section), models, key (undef = no
 # credentials at all), url and more (text of further directives).
 #
@@ -131,6 +131,10 @@ my %api = (
                 key => 'ANTHROPIC_API_KEY' },
     codex  => { models => 'gpt-*', url => 'OPENAI_BASE_URL', path => '/v1',
                 key => 'OPENAI_API_KEY' },
+    gemini => { models => 'gemini-*', url => 'GOOGLE_GEMINI_BASE_URL',
+                path => '', key => 'GEMINI_API_KEY' },
+    qwen   => { models => 'qwen-*', url => 'OPENAI_BASE_URL', path => '/v1',
+                key => 'OPENAI_API_KEY' },
 );
 
 sub config {
@@ -165,7 +169,9 @@ sub read_log {
             next;
         }
         $self->{all}[ $entry->{n} ] = $entry;
-        push @{ $self->{posts} }, $entry if $entry->{method} eq 'POST';
+        # counting tokens is asking nothing
+        push @{ $self->{posts} }, $entry if $entry->{method} eq 'POST'
+            && $entry->{path} !~ /:countTokens/;
     }
     return;
 }

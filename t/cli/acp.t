@@ -1,0 +1,205 @@
+# What is the agents' alone: a directory of their own with nothing of the
+# account's but its login, system prompts that do not leak, one process for turn
+# after turn, and what a CLI that lost its settings may not do.
+
+use strict;
+use warnings;
+use utf8;
+
+use File::Temp ();
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+
+use JSON::PP ();
+use Test::More;
+
+use CLB::Model qw(cli);
+use CLB::Server;
+
+my $json = JSON::PP->new->utf8->canonical;
+my $m    = CLB::Model->start;
+my $false = JSON::PP::false;
+
+my %of = (
+    gemini => { dir => '.gemini', memory => 'GEMINI.md',
+                settings => '$GEMINI_CLI_HOME/.gemini/settings.json',
+                auth => 'gemini-api-key' },
+    qwen   => { dir => '.qwen', memory => 'QWEN.md',
+                settings => '$QWEN_HOME/settings.json', auth => 'openai' },
+);
+
+# Programs that forget our settings before they start.
+my $lost = File::Temp->newdir;
+chmod 0755, $lost;
+for my $driver (keys %of) {
+    open my $file, '>', "$lost/$driver" or die "$lost: $!\n";
+    print $file "#!/bin/sh\nPATH=@{[ cli('') ]}:\$PATH\n", 'echo \'',
+        $json->encode({ security => { auth => {
+            selectedType => $of{$driver}{auth} } },
+            general => { sessionRetention => { enabled => $false } } }),
+        "' >$of{$driver}{settings}\nexec @{[ cli($driver) ]} \"\$\@\"\n";
+    close $file;
+    chmod 0755, "$lost/$driver";
+}
+
+sub slurp {
+    my ($name) = @_;
+    open my $file, '<:raw', $name or return '';
+    local $/;
+    return scalar(<$file>) // '';
+}
+
+# A file of a home, as its owner would write it.
+sub put {
+    my ($s, $home, $name, $text) = @_;
+    my $dir = $home;
+    for my $step ('', split m{/}, $name =~ s{/?[^/]*\z}{}r) {
+        $dir .= "/$step" if length $step;
+        mkdir $dir;
+        $s->own($dir);
+    }
+    open my $file, '>', "$home/$name" or die "$name: $!\n";
+    print $file $text;
+    close $file;
+    return $s->own("$home/$name");
+}
+
+for my $driver (sort keys %of) {
+    my ($dir, $memory) = @{ $of{$driver} }{qw(dir memory)};
+    my $s = CLB::Server->start(config => join "\n",
+        $m->config(driver => $driver, name => 'one', models => 'one qwen-*',
+                   more => "CLIBridgeSlots 1\n"
+                       . 'CLIBridgeWarm persistent max=1'),
+        $m->config(driver => $driver, name => 'home', models => 'home',
+                   more => "CLIBridgeHome \@ROOT\@/state/alice\n"
+                       . 'CLIBridgeWarm none'),
+        $m->config(driver => $driver, name => 'lost', models => 'lost',
+                   program => "$lost/$driver", more => 'CLIBridgeWarm none'));
+    my $backend = sub { $s->backend_health($_[0]) };
+    my $answers = sub {
+        my ($model, $name) = @_;
+        is($s->chat('[[say:well]]', model => $model)->{text}, 'well', $name);
+    };
+
+    $s->wait_for(sub { $backend->('one')->{idle} }, 'a process', 60);
+
+    subtest "$driver: turn after turn" => sub {
+        my $from = $s->log_size;
+        is(scalar(grep {
+            ($s->chat("[[say:$_]]", model => 'one')->{text} // '') eq $_
+        } 1 .. 30), 30, 'conversations');
+        for (1 .. 3) {
+            my $r = $s->stream('[[stream:500:20]]', model => 'one',
+                               -until => sub { $_[1]{text} });
+            $r->{client}->close;
+            is($m->ended($m->last->{n}), 'closed', 'a client that left');
+        }
+        $s->idle_ok;
+        is($s->chat('[[stream:500:20]]', model => 'one', stop => ['tok9'])
+             ->{finish}, 'stop', 'an answer that was cut');
+        $answers->('one', 'and still it answers');
+        unlike($s->log($from), qr/process \d+ \(one\): gone, .* [1-9]\d* turns/,
+               'no process ended over it');
+        cmp_ok($backend->('one')->{starts}, '<=', 2, 'nor was many started');
+    };
+
+    subtest "$driver: system prompts" => sub {
+        my @order = (1, 2, 2, 1, 0, 3, 0, 0, 1, 1, 2);
+        for my $i (0 .. $#order) {
+            my $n = $order[$i];
+            my @talk = $n ? { role => 'system', content => "secret-$n" } : ();
+            push @talk, { role => 'user', content => 'q' },
+                { role => 'assistant', content => 'a' } if $i % 3 == 1;
+            push @talk, { role => 'user', content => join '',
+                map { "[[find:secret-$_]]" } 1 .. 3 };
+            is($s->chat(\@talk, model => 'one')->{text}, join('', map {
+                ($_ == $n ? 'found' : 'missing') . " secret-$_;" } 1 .. 3),
+               "turn $i has its own");
+        }
+    };
+
+    subtest "$driver: nothing of the account's home" => sub {
+        my $home = $s->path('state/alice');
+        my $seen = $s->path('state/seen');
+        my %bad = (command => '/bin/sh', args => ['-c', "echo x >>$seen"]);
+        put($s, $home, "$dir/$memory", 'canary-memory');
+        put($s, $home, $memory, 'canary-memory');
+        put($s, $home, "$dir/settings.json", $json->encode({
+            mcpServers => { bad => \%bad }, context => {
+                fileName => $memory } }));
+        $answers->('home', 'answers');
+        my $asked = $json->encode($m->last->{body});
+        unlike($asked, qr/canary-memory/, 'no memory');
+        is($backend->('home')->{test}, 'passed', 'so it was tested');
+        ok(!-e $seen, 'no program of it ran');
+    };
+
+    subtest "$driver: a CLI without our settings" => sub {
+        my $n = () = $m->requests;
+        my $r = $s->chat('[[say:well]]', model => 'lost');
+        is($r->{json}{error}{code}, 'cli_untrusted', 'is not used')
+            or diag $r->{body};
+        is(scalar(() = $m->requests), $n, 'nor does it ask the model');
+        like($s->log, qr/backend lost .*failed its test/, 'the log says why');
+    };
+
+    subtest "$driver: what is on disk" => sub {
+        $s->chat('[[say:answer-on-disk]] question-on-disk', model => 'one');
+        $s->idle_ok;
+        my @left = grep { -f && slurp($_) =~ /on-disk/ }
+            split /\0/, qx(find @{[ $s->path('state') ]} -type f -print0);
+        is_deeply([ grep { !m{/run/} } @left ], [],
+                  'conversations are in scratch directories alone');
+    };
+
+    $s->stop;
+}
+
+subtest 'any other agent' => sub {
+    my $s = CLB::Server->start(config => <<"EOT");
+<CLIBridgeBackend agent>
+CLIBridgeDriver acp
+CLIBridgeProgram @{[ cli('qwen') ]}
+CLIBridgeArg --acp --auth-type openai
+CLIBridgeEnv OPENAI_BASE_URL @{[ $m->url ]}/v1
+CLIBridgeEnv OPENAI_API_KEY k
+\@MARK\@
+</CLIBridgeBackend>
+EOT
+    $s->wait_for(sub { $s->backend_health('agent')->{idle} }, 'a process', 60);
+    my $r = $s->chat([ { role => 'system', content => 'sys-1' },
+        { role => 'user', content => 'q-1' },
+        { role => 'assistant', content => 'a-1' },
+        { role => 'user', content => join '', map { "[[find:$_]]" }
+          qw(sys-1 q-1 a-1) } ], model => 'agent');
+    is($r->{text}, 'found sys-1;found q-1;found a-1;', 'is told all');
+    $r = $s->stream('[[stream:5:20]]', model => 'agent');
+    is_deeply([ @$r{qw(text finish done)} ],
+              [ 'tok1 tok2 tok3 tok4 tok5', 'stop', 1 ], 'and answers');
+    $r = $s->chat('x', model => 'agent', tools => [ { type => 'function',
+        function => { name => 'f', parameters => { type => 'object' } } } ]);
+    is($r->{status}, 400, 'but gets no tools');
+    $s->stop;
+};
+
+subtest 'names of models' => sub {
+    my $s = CLB::Server->start(config => join "\n",
+        $m->config(driver => 'qwen', models => 'qwen* coder-*',
+                   more => 'CLIBridgeEnv OPENAI_MODEL its-own'),
+        $m->config(driver => 'gemini',
+                   models => 'gemini-* models/gemini-*'));
+    for (['qwen-plus', 'qwen-plus'], ['qwen3-coder', 'qwen3-coder'],
+         ['qwen-qwen3-coder', 'qwen3-coder'], ['coder-model', 'coder-model'],
+         ['qwen-coder-model', 'coder-model'], ['qwen-auto', 'its-own']) {
+        my ($name, $want) = @$_;
+        $s->chat('[[say:x]]', model => $name);
+        is($m->last->{body}{model}, $want, $name);
+    }
+    for ('gemini-2.5-pro', 'models/gemini-2.5-pro') {
+        $s->chat('[[say:x]]', model => $_);
+        like($m->last->{path}, qr{/models/gemini-2\.5-pro:}, $_);
+    }
+    $s->stop;
+};
+
+done_testing;
