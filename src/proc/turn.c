@@ -441,11 +441,16 @@ static void hear_out(run_t *run)
 /* What becomes of the process when the driver did not say. */
 static clb_fate_e fate_of(const run_t *run)
 {
+    int pending = clb_line_pending(&run->lines) > 0;
+    int unsent = run->unsent.len > run->sent;
+
+    if (run->fate == CLB_FATE_CLEAN && pending && !unsent
+        && run->driver->traits(run->backend) & CLB_CHATTY) {
+        return CLB_FATE_SETTLE;     /* the keeper skips what it began to say */
+    }
     if (run->fate != CLB_FATE_NONE) {
         return (run->fate == CLB_FATE_CLEAN || run->fate == CLB_FATE_PARK)
-               && (clb_line_pending(&run->lines) > 0
-                   || run->unsent.len > run->sent)
-             ? CLB_FATE_END : run->fate;
+               && (pending || unsent) ? CLB_FATE_END : run->fate;
     }
     return run->driver->traits(run->backend) & CLB_REUSE && !run->eof
            && run->unsent.len == run->sent
@@ -470,6 +475,9 @@ static void converse(run_t *run)
     write_some(run);
     pump(run);
     hear_out(run);
+    if (!run->released) {
+        write_some(run);
+    }
     let_go(run, fate_of(run));
 }
 

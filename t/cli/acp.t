@@ -98,7 +98,8 @@ for my $driver (sort keys %of) {
         is($s->chat('[[stream:500:20]]', model => 'one', stop => ['tok9'])
              ->{finish}, 'stop', 'an answer that was cut');
         $answers->('one', 'and still it answers');
-        unlike($s->log($from), qr/process \d+ \(one\): gone, .* [1-9]\d* turns/,
+        unlike($s->log($from),
+               qr/process \d+ \(one\): gone, .* [1-9]\d* turns/,
                'no process ended over it');
         cmp_ok($backend->('one')->{starts}, '<=', 2, 'nor was many started');
     };
@@ -127,6 +128,10 @@ for my $driver (sort keys %of) {
         put($s, $home, "$dir/settings.json", $json->encode({
             mcpServers => { bad => \%bad }, context => {
                 fileName => $memory } }));
+        # before there was a home it could not start
+        $s->graceful;
+        $s->wait_for(sub { $backend->('home')->{test} eq 'passed' }, 'a test',
+                     60);
         $answers->('home', 'answers');
         my $asked = $json->encode($m->last->{body});
         unlike($asked, qr/canary-memory/, 'no memory');
