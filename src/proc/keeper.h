@@ -51,8 +51,10 @@ typedef struct clb_pool_t {
     clb_login_e login;           /**< by its own word, or that of a turn */
     int refused;                 /**< a turn was, for want of a login */
     apr_status_t absent;         /**< why its program cannot be started */
-    clb_standing_t standing;     /**< as last told */
-    int stands;                  /**< it was told */
+    clb_standing_t standing;     /**< as in the table */
+    int stands;                  /**< it is in the table */
+    apr_uint32_t told;           /**< the state that was logged last */
+    apr_time_t told_at;
     double demand;               /**< recent peak of turns at once */
     apr_time_t demand_at;
 } clb_pool_t;

@@ -13,6 +13,9 @@
 
 APLOG_USE_MODULE(clibridge);
 
+/* The same is told once in this time. */
+#define TELL apr_time_from_sec(60)
+
 static void say(clb_standing_t *standing, clb_standing_e state,
                 clb_mend_e mend, const char *why)
 {
@@ -88,20 +91,25 @@ static void judge(const clb_pool_t *pool, clb_standing_t *standing)
     }
 }
 
-/* Failed starts are told where they happen. */
-static void tell(clb_keeper_t *keeper, const clb_pool_t *pool)
+/* Failed starts are told where they happen. What turns bring about can come and
+ * go with each of them. */
+static void tell(clb_keeper_t *keeper, clb_pool_t *pool)
 {
     const clb_standing_t *standing = &pool->standing;
     const char *mend = clb_mend(keeper->global, pool->backend, pool->account,
                                 standing->mend, keeper->tmp);
+    apr_time_t now = apr_time_now();
+    int again = pool->told == standing->state && now < pool->told_at + TELL;
 
     if (standing->state == CLB_STANDING_LOGIN
         || standing->state == CLB_STANDING_UNTRUSTED
         || standing->state == CLB_STANDING_MISSING) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, keeper->server,
-                     "backend %s (%s): %s%s%s", pool->backend->name,
-                     pool->account->name, standing->why,
+        ap_log_error(APLOG_MARK, again ? APLOG_DEBUG : APLOG_WARNING, 0,
+                     keeper->server, "backend %s (%s): %s%s%s",
+                     pool->backend->name, pool->account->name, standing->why,
                      mend != NULL ? "; type: " : "", mend != NULL ? mend : "");
+        pool->told = standing->state;
+        pool->told_at = again ? pool->told_at : now;
     }
 }
 
