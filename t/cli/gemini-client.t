@@ -91,7 +91,7 @@ cmp_ok(scalar @{ ($m->requests)[$before]{body}{tools} }, '>', 5,
 
 $r = run('[[error:529]]');
 is($r->{status}, 'error', 'a refusal');
-like($r->{error}, qr/scripted error 529/, 'with its reason')
+like($r->{error}, qr/529 Overloaded/, 'with its reason')
     or diag explain $r;
 $r = run('[[stream:9:20]][[error:500:3]]');
 like($r->{text}, qr/^tok1/, 'an error in a stream');

@@ -189,7 +189,8 @@ sub others {
 sub models {
     my ($path) = @_;
     my $got = sdk(models => '', get => 'claude-no-list');
-    is_deeply($got->{names}, [ "models/$model", 'models/echo' ], 'models')
+    my @ours = grep { m{^models/(?:\Q$model\E|echo)$} } @{ $got->{names} };
+    is_deeply(\@ours, [ "models/$model", 'models/echo' ], 'models')
         or diag explain $got;
     is($got->{list}{path}, "GET $path/models", 'are found there');
     is($got->{one}{name}, 'models/claude-no-list', 'and one by its name');

@@ -167,7 +167,7 @@ sub bad {
     refused(file('a.txt', 'text/plain', "\xff\xfe"), qr/must be text in UTF-8/,
             'a text of another kind');
     refused({ type => 'file', file => { file_id => 'file-1' } },
-            qr/stores and fetches no files/, 'a file that is not here');
+            qr/stores no files/, 'a file that is not here');
     refused({ type => 'input_audio', input_audio => {} },
             qr/no sound and no film/, 'sound');
 }

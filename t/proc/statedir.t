@@ -107,6 +107,7 @@ for my $case (@no_room) {
         my $s = started();
         answers $s, $_, "$_ serves" for qw(lines one);
         $s->idle_ok;
+        $s->tidy_ok;    # what is removed later cannot be
         my $from = $s->log_size;
         $break->();
         refused $s, 'one';
