@@ -40,8 +40,8 @@ sub write_file {
 sub run {
     my ($prompt) = @_;
     my $home = tempdir(CLEANUP => 1);
-    mkdir "$home/$_" for qw(.gemini work);
-    write_file("$home/work/a-file.txt", 'x');
+    mkdir "$home/$_" for qw(.gemini project);
+    write_file("$home/project/a-file.txt", 'x');
     write_file("$home/.gemini/settings.json", $json->encode({
         security => { auth => { selectedType => 'gemini-api-key' },
                       folderTrust => { enabled => $false } },
@@ -56,7 +56,7 @@ sub run {
     );
     defined(my $pid = open my $out, '-|') or die "fork: $!\n";
     if (!$pid) {
-        chdir "$home/work" or die "$home: $!\n";
+        chdir "$home/project" or die "$home: $!\n";
         open STDIN,  '<', '/dev/null';
         open STDERR, '>', '/dev/null';
         exec @command or die "$command[0]: $!\n";
