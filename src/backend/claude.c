@@ -554,12 +554,10 @@ static void after_answer(const clb_input_t *in, const char *type,
 
 static void line(claude_t *state, const clb_input_t *in, clb_step_t *out)
 {
-    const char *type, *why, *name;
-    clb_json_t *json;
+    const clb_json_t *json = clb_step_json(out, in);
+    const char *type = clb_json_get_string(json, "type"), *name;
 
-    if (clb_json_parse(&json, in->data, in->len, CLB_JSON_LENIENT, &why,
-                       out->pool) != APR_SUCCESS
-        || (type = clb_json_get_string(json, "type")) == NULL) {
+    if (type == NULL) {
         return;
     }
     if (state->answered) {
@@ -602,8 +600,7 @@ static void step(void *state, const clb_input_t *in, clb_step_t *out)
         line(state, in, out);
         break;
     case CLB_IN_EXIT:
-        clb_step_error(out, CLB_CLI_FAILED, clb_exit_reason(in, out->pool), 0,
-                       CLB_FATE_END);
+        clb_step_exit(out, in);
         break;
     case CLB_IN_CANCEL:
         out->fate = CLB_FATE_END;

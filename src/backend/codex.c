@@ -539,15 +539,10 @@ static void answered(codex_t *state, const clb_input_t *in, const char *id,
 
 static void line(codex_t *state, const clb_input_t *in, clb_step_t *out)
 {
-    const char *why, *id, *method;
-    clb_json_t *json;
+    const clb_json_t *json = clb_step_json(out, in);
+    const char *id = clb_json_get_string(json, "id");
+    const char *method = clb_json_get_string(json, "method");
 
-    if (clb_json_parse(&json, in->data, in->len, CLB_JSON_LENIENT, &why,
-                       out->pool) != APR_SUCCESS) {
-        return;
-    }
-    id = clb_json_get_string(json, "id");
-    method = clb_json_get_string(json, "method");
     if (method != NULL) {
         news(state, in, method, json, out);
     }
@@ -572,8 +567,7 @@ static void step(void *data, const clb_input_t *in, clb_step_t *out)
         line(state, in, out);
         break;
     case CLB_IN_EXIT:
-        clb_step_error(out, CLB_CLI_FAILED, clb_exit_reason(in, out->pool), 0,
-                       CLB_FATE_END);
+        clb_step_exit(out, in);
         break;
     case CLB_IN_CANCEL:
         cancel(state, out);

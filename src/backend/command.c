@@ -219,13 +219,11 @@ static const char *error_text(const clb_json_t *json)
 
 static void line(command_t *state, const clb_input_t *in, clb_step_t *out)
 {
-    clb_json_t *json;
-    const char *why, *text;
+    const clb_json_t *json = clb_step_json(out, in);
+    const char *text;
 
     /* a program's stray print must not end the answer */
-    if (clb_json_parse(&json, in->data, in->len, CLB_JSON_LENIENT, &why,
-                       out->pool) != APR_SUCCESS
-        || !speaks(json)) {
+    if (!speaks(json)) {
         return;
     }
     start(state, out);

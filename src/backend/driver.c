@@ -153,3 +153,18 @@ const char *clb_exit_reason(const clb_input_t *in, apr_pool_t *pool)
     return apr_pstrcat(pool, in->backend->name, " ", how,
                        *why != '\0' ? ": " : "", why, NULL);
 }
+
+void clb_step_exit(clb_step_t *step, const clb_input_t *in)
+{
+    clb_step_error(step, CLB_CLI_FAILED, clb_exit_reason(in, step->pool), 0,
+                   CLB_FATE_END);
+}
+
+clb_json_t *clb_step_json(clb_step_t *step, const clb_input_t *in)
+{
+    const char *why;
+    clb_json_t *json;
+
+    return clb_json_parse(&json, in->data, in->len, CLB_JSON_LENIENT, &why,
+                          step->pool) == APR_SUCCESS ? json : NULL;
+}

@@ -219,6 +219,13 @@ void clb_step_stop(clb_step_t *step, clb_stop_e reason, clb_fate_e fate);
 void clb_step_error(clb_step_t *step, clb_error_e kind, const char *message,
                     apr_interval_time_t retry_after, clb_fate_e fate);
 
+/** Add the error of a process that ended in a turn (EXIT). */
+void clb_step_exit(clb_step_t *step, const clb_input_t *in);
+
+/** The JSON of a line (LINE), in the step's pool; NULL if it is none: what else
+ *  a program prints must not end an answer. */
+clb_json_t *clb_step_json(clb_step_t *step, const clb_input_t *in);
+
 /** The wait that a CLI told as @a count times @a unit: 0 if it is none, a year
  *  at most, so that nobody's arithmetic overflows. */
 apr_interval_time_t clb_step_wait(apr_int64_t count,
