@@ -50,6 +50,22 @@ typedef struct clb_reply_t {
     int count;                   /**< the dialect's own: pieces it has sent */
 } clb_reply_t;
 
+/** What the server has kept of former answers to whoever asks now. */
+typedef struct clb_kept_t {
+    /** The record of the answer @a id; NULL: there is none, or @a error says
+     *  what is wrong with it. */
+    clb_json_t *(*find)(void *baton, const char *id, clb_error_t *error);
+    void *baton;
+} clb_kept_t;
+
+/** How far an answer has come that is kept. */
+typedef enum clb_progress_e {
+    CLB_QUEUED,
+    CLB_RUNNING,
+    CLB_ENDED,
+    CLB_FAILED
+} clb_progress_e;
+
 typedef struct clb_dialect_t {
     const char *name;
     const char *id_prefix;
@@ -59,6 +75,14 @@ typedef struct clb_dialect_t {
      *  @return APR_SUCCESS, or APR_EGENERAL with @a error set */
     apr_status_t (*parse)(clb_chat_t *chat, const clb_json_t *body,
                           clb_error_t *error);
+    /** Put what was kept where @a body refers to it. NULL: it cannot refer.
+     *  @return APR_SUCCESS, or APR_EGENERAL with @a error set */
+    apr_status_t (*recall)(clb_json_t *body, const clb_kept_t *kept,
+                           clb_error_t *error, apr_pool_t *pool);
+    /** What is to be kept of an answer, an object. NULL: nothing is.
+     *  @param error why it FAILED */
+    clb_json_t *(*record)(const clb_reply_t *reply, clb_progress_e progress,
+                          const clb_error_t *error);
     /** What comes before the first event of a stream. */
     void (*begin)(clb_reply_t *reply);
     /** TEXT, REASONING, SIGNATURE, HIDDEN, CALL, ARGUMENTS or STOP as stream
@@ -88,6 +112,8 @@ typedef struct clb_dialect_t {
 extern const clb_dialect_t clb_openai_chat;
 extern const clb_dialect_t clb_openai_completions;
 extern const clb_dialect_t clb_openai_responses;
+extern const clb_dialect_t clb_openai_socket;
+extern const clb_dialect_t clb_openai_compact;
 extern const clb_dialect_t clb_anthropic;
 extern const clb_dialect_t clb_anthropic_count;
 extern const clb_dialect_t clb_gemini;

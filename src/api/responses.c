@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * POST /v1/responses. Nothing is stored, so there is nothing to go on with but
- * the input. Sources: OpenAI's OpenAPI document 2.3.0 and Open Responses.
+ * POST /v1/responses, and the same on a WebSocket. Sources: OpenAI's OpenAPI
+ * document 2.3.0, its guide "WebSocket mode", and Open Responses.
  * Fields this file does not name are ignored, as Codex and the vendor's SDKs
  * need.
  */
@@ -10,21 +10,38 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#define ID_SHOWN 100
-
 static apr_status_t take_previous(clb_chat_t *chat, const char *name,
                                   const clb_json_t *value, clb_error_t *error)
 {
-    const char *id = clb_json_string(value);
+    chat->previous = clb_json_string(value);
+    return chat->previous != NULL ? APR_SUCCESS
+         : clb_take_bad(chat, name, "a string", error);
+}
 
-    if (id == NULL || strlen(id) > ID_SHOWN) {
-        return clb_take_bad(chat, name, "a string of at most 100 bytes",
-                            error);
+static apr_status_t take_store(clb_chat_t *chat, const char *name,
+                               const clb_json_t *value, clb_error_t *error)
+{
+    if (!clb_json_is_bool(value)) {
+        return clb_take_bad(chat, name, "true or false", error);
     }
-    return clb_error_set(error, chat->pool, CLB_BAD_REQUEST, name, "'%s': the "
-                         "response '%s' is not known, as this server stores "
-                         "none: send the whole conversation as the input",
-                         name, id);
+    chat->stored = chat->stored && clb_json_true(value);
+    return chat->keeps ? APR_SUCCESS
+         : clb_take_ignored(chat, name, value, error);
+}
+
+static apr_status_t take_background(clb_chat_t *chat, const char *name,
+                                    const clb_json_t *value,
+                                    clb_error_t *error)
+{
+    if (!clb_json_is_bool(value)) {
+        return clb_take_bad(chat, name, "true or false", error);
+    }
+    chat->background = clb_json_true(value);
+    return !chat->background || chat->stored ? APR_SUCCESS
+         : clb_error_set(error, chat->pool, CLB_BAD_REQUEST, name, "'%s': an "
+                         "answer that nobody waits for must be stored%s", name,
+                         chat->keeps ? "" : ", and this server stores none "
+                         "(CLIBridgeStore)");
 }
 
 /* What is repeated must be what clients expect to read. */
@@ -150,13 +167,13 @@ static const clb_take_t fields[] = {
     { "prompt_cache_key", take_string },
     { "max_tool_calls", take_count },
     { "previous_response_id", take_previous },
-    { "background", clb_take_refused },
+    { "store", take_store },
+    { "background", take_background },
     { "conversation", clb_take_refused },
     { "prompt", clb_take_refused },
     { "top_logprobs", clb_take_refused },
     { "truncation", take_truncation },
     { "service_tier", take_service },
-    { "store", clb_take_ignored },
     { "presence_penalty", take_penalty },
     { "frequency_penalty", take_penalty },
     { "moderation", clb_take_ignored },
@@ -164,11 +181,13 @@ static const clb_take_t fields[] = {
     { NULL, NULL }
 };
 
-static apr_status_t parse(clb_chat_t *chat, const clb_json_t *body,
-                          clb_error_t *error)
+apr_status_t clb_responses_parse(clb_chat_t *chat, const clb_json_t *body,
+                                 clb_error_t *error)
 {
     apr_status_t rv;
 
+    /* the vendor's default */
+    chat->stored = chat->keeps;
     if ((rv = clb_take_fields(chat, body, fields, error)) != APR_SUCCESS
         || (rv = clb_responses_more_tools(chat, body, error)) != APR_SUCCESS
         || (rv = clb_take_fields(chat, body, clb_responses_tool_fields,
@@ -184,10 +203,37 @@ const clb_dialect_t clb_openai_responses = {
     .name = "openai-responses",
     .id_prefix = "resp_",
     .thinks = 1,
-    .parse = parse,
+    .parse = clb_responses_parse,
+    .recall = clb_responses_recall,
+    .record = clb_responses_record,
     .begin = clb_responses_begin,
     .event = clb_responses_event,
     .error = clb_responses_error,
     .whole = clb_responses_whole,
+    .error_body = clb_openai_error_body,
+};
+
+/* There is nothing but streams on a WebSocket, and the client waits. */
+static apr_status_t parse_message(clb_chat_t *chat, const clb_json_t *body,
+                                  clb_error_t *error)
+{
+    apr_status_t rv = clb_responses_parse(chat, body, error);
+
+    chat->stream = 1;
+    return rv != APR_SUCCESS || !chat->background ? rv
+         : clb_error_set(error, chat->pool, CLB_BAD_REQUEST, "background",
+                         "'background' has no place on a WebSocket");
+}
+
+const clb_dialect_t clb_openai_socket = {
+    .name = "openai-socket",
+    .id_prefix = "resp_",
+    .thinks = 1,
+    .parse = parse_message,
+    .recall = clb_responses_recall,
+    .record = clb_responses_record,
+    .begin = clb_responses_begin,
+    .event = clb_responses_event,
+    .error = clb_responses_socket_error,
     .error_body = clb_openai_error_body,
 };

@@ -151,8 +151,24 @@ static apr_status_t take_hosted(clb_place_t *at, const clb_json_t *item)
 
 static apr_status_t take_reference(clb_place_t *at, const clb_json_t *item)
 {
-    return clb_place_bad(at, CLB_UNSUPPORTED, "", "refers to an item, but "
-                         "this server stores none: send the item itself");
+    return clb_place_bad(at, CLB_UNSUPPORTED, "", "refers to an item that is "
+                         "not known here: send the item itself");
+}
+
+/* What was said before it is not sent again. */
+static apr_status_t take_compaction(clb_place_t *at, const clb_json_t *item)
+{
+    const char *summary = unsealed(clb_json_get_string(item,
+                                   "encrypted_content"),
+                                   CLB_RESPONSES_SUMMARY);
+
+    if (summary == NULL) {
+        return take_hosted(at, item);
+    }
+    clb_chat_part(clb_chat_message(at->chat, CLB_ROLE_USER), CLB_PART_TEXT,
+                  apr_pstrcat(at->chat->pool, "A summary of our conversation "
+                              "so far:\n\n", summary, NULL));
+    return APR_SUCCESS;
 }
 
 static const struct {
@@ -168,6 +184,8 @@ static const struct {
     { "reasoning", take_reasoning },
     { "additional_tools", take_nothing },
     { "item_reference", take_reference },
+    { "compaction", take_compaction },
+    { "compaction_summary", take_compaction },
     { "web_search_call", take_hosted },
     { "file_search_call", take_hosted },
     { "code_interpreter_call", take_hosted },
@@ -250,6 +268,9 @@ apr_status_t clb_responses_input(clb_chat_t *chat, const clb_json_t *body,
     apr_status_t rv;
 
     chat->messages_name = "input";
+    chat->items = clb_json_is_string(input)
+                ? clb_json_pack(chat->pool, "[{s:s, s:O}]", "role", "user",
+                                "content", input) : input;
     if ((rv = clb_take_fields(chat, body, fields, error)) != APR_SUCCESS) {
         return rv;
     }

@@ -87,8 +87,7 @@ static clb_json_t *summary_part(const char *text, apr_pool_t *pool)
  * keeps to itself of it. */
 static const char *sealed(const clb_reply_t *reply, const clb_block_t *block)
 {
-    return !reply->chat->signatures ? NULL
-         : block->hidden != NULL
+    return block->hidden != NULL
          ? apr_pstrcat(reply->pool, CLB_RESPONSES_HIDDEN, block->hidden, NULL)
          : block->signature != NULL
          ? apr_pstrcat(reply->pool, CLB_RESPONSES_SIGNED, block->signature,
@@ -151,7 +150,8 @@ static const char *said(const clb_reply_t *reply, int i)
 }
 
 /* Item @a i; one that has just begun is @a empty. */
-static clb_json_t *item_json(const clb_reply_t *reply, int i, int empty)
+static clb_json_t *item_json(const clb_reply_t *reply, int i, int empty,
+                             int seals)
 {
     apr_pool_t *pool = reply->pool;
     const clb_block_t *block = block_at(reply, i);
@@ -178,7 +178,7 @@ static clb_json_t *item_json(const clb_reply_t *reply, int i, int empty)
     }
     json = clb_json_pack(pool, "{s:s, s:s, s:O}", "id", id, "type",
                          "reasoning", "summary", parts);
-    if (!empty && (seal = sealed(reply, block)) != NULL) {
+    if (!empty && seals && (seal = sealed(reply, block)) != NULL) {
         clb_json_set(json, "encrypted_content", clb_json_pack(pool, "s",
                                                               seal));
     }
@@ -187,7 +187,7 @@ static clb_json_t *item_json(const clb_reply_t *reply, int i, int empty)
 
 /* --- the response --- */
 
-static clb_json_t *usage_json(const clb_reply_t *reply)
+clb_json_t *clb_responses_usage(const clb_reply_t *reply)
 {
     const clb_usage_t *u = &reply->usage;
     long long in = u->input + u->cache_read + u->cache_write;
@@ -212,15 +212,16 @@ static clb_json_t *response_json(const clb_reply_t *reply, const char *status,
     int i;
 
     for (i = 0; i < items; i++) {
-        clb_json_append(output, item_json(reply, i, 0));
+        clb_json_append(output, item_json(reply, i, 0,
+                                          reply->chat->signatures));
     }
     json = clb_json_pack(pool, "{s:s, s:s, s:I, s:s, s:b, s:n, s:n, s:n, s:s, "
-        "s:O, s:n, s:s, s:b, s:O?}", "id", reply->id, "object", "response",
+        "s:O, s:s?, s:s, s:b, s:O?}", "id", reply->id, "object", "response",
         "created_at", (long long)reply->created, "status", status,
-        "background", 0, "completed_at", "error", "incomplete_details",
-        "model", reply->chat->asked, "output", output,
-        "previous_response_id", "service_tier", "default", "store", 0,
-        "usage", usage);
+        "background", reply->chat->background, "completed_at", "error",
+        "incomplete_details", "model", reply->chat->asked, "output", output,
+        "previous_response_id", reply->chat->previous, "service_tier",
+        "default", "store", reply->chat->stored, "usage", usage);
     while ((iter = clb_json_next(reply->chat->echo, iter, &key, &value))
            != NULL) {
         clb_json_set(json, key, value);
@@ -233,7 +234,7 @@ static clb_json_t *ended_json(const clb_reply_t *reply)
 {
     apr_pool_t *pool = reply->pool;
     clb_json_t *json = response_json(reply, status_name(reply),
-                                     reply->blocks->nelts, usage_json(reply));
+                                     reply->blocks->nelts, clb_responses_usage(reply));
 
     if (reply->stop == CLB_STOP_LENGTH || reply->stop == CLB_STOP_FILTER) {
         clb_json_set(json, "incomplete_details", clb_json_pack(pool, "{s:s}",
@@ -250,6 +251,58 @@ static clb_json_t *ended_json(const clb_reply_t *reply)
 void clb_responses_whole(clb_reply_t *reply)
 {
     clb_json_write(&reply->out, ended_json(reply));
+}
+
+/* The vendor's few names for why a response failed; clients act on some. */
+static const char *failure(clb_error_e kind)
+{
+    switch (kind) {
+    case CLB_RATE_LIMITED: return "rate_limit_exceeded";
+    case CLB_QUOTA_EXHAUSTED: return "insufficient_quota";
+    case CLB_CONTEXT_LENGTH: return "context_length_exceeded";
+    case CLB_BAD_REQUEST:
+    case CLB_UNSUPPORTED:
+    case CLB_CONTENT_FILTER: return "invalid_prompt";
+    default: return "server_error";
+    }
+}
+
+/* The response with what was complete of it when it failed. */
+static clb_json_t *failed_json(const clb_reply_t *reply,
+                               const clb_error_t *error)
+{
+    clb_json_t *json = response_json(reply, "failed", reply->open > 0
+                                     ? reply->open - 1 : 0, NULL);
+
+    clb_json_set(json, "error", clb_responses_failure(error, reply->pool));
+    return json;
+}
+
+clb_json_t *clb_responses_failure(const clb_error_t *error, apr_pool_t *pool)
+{
+    return clb_json_pack(pool, "{s:s, s:s}", "code", failure(error->kind),
+                         "message", clb_error_text(error, pool));
+}
+
+clb_json_t *clb_responses_json(const clb_reply_t *reply,
+                               clb_progress_e progress,
+                               const clb_error_t *error)
+{
+    switch (progress) {
+    case CLB_QUEUED: return response_json(reply, "queued", 0, NULL);
+    case CLB_RUNNING: return response_json(reply, "in_progress", 0, NULL);
+    case CLB_ENDED: return ended_json(reply);
+    default: return failed_json(reply, error);
+    }
+}
+
+void clb_responses_items(const clb_reply_t *reply, clb_json_t *list)
+{
+    int i;
+
+    for (i = 0; i < reply->blocks->nelts; i++) {
+        clb_json_append(list, item_json(reply, i, 0, 1));
+    }
 }
 
 /* --- events --- */
@@ -289,7 +342,8 @@ void clb_responses_begin(clb_reply_t *reply)
 static void put_item(clb_reply_t *reply, const char *type, int i, int empty)
 {
     put(reply, type, clb_json_pack(reply->pool, "{s:i, s:O}", "output_index",
-                                   i, "item", item_json(reply, i, empty)));
+                                   i, "item", item_json(reply, i, empty,
+                                   reply->chat->signatures)));
 }
 
 /* A part of item @a i begins or ends. */
@@ -438,37 +492,33 @@ void clb_responses_event(clb_reply_t *reply, const clb_event_t *ev)
 
 /* --- failures --- */
 
-/* The vendor's few names for why a response failed; clients act on some. */
-static const char *failure(clb_error_e kind)
-{
-    switch (kind) {
-    case CLB_RATE_LIMITED: return "rate_limit_exceeded";
-    case CLB_QUOTA_EXHAUSTED: return "insufficient_quota";
-    case CLB_CONTEXT_LENGTH: return "context_length_exceeded";
-    case CLB_BAD_REQUEST:
-    case CLB_UNSUPPORTED:
-    case CLB_CONTENT_FILTER: return "invalid_prompt";
-    default: return "server_error";
-    }
-}
-
 void clb_responses_error(clb_reply_t *reply, const clb_error_t *error)
 {
     apr_pool_t *pool = reply->pool;
-    /* a message may quote a path or a program's words */
-    const char *message = clb_utf8_clean(pool, error->message,
-                                         strlen(error->message), NULL);
-    clb_json_t *response;
 
     if (reply->count == 0) {
         clb_responses_begin(reply);
     }
-    response = response_json(reply, "failed",
-                             reply->open > 0 ? reply->open - 1 : 0, NULL);
-    clb_json_set(response, "error", clb_json_pack(pool, "{s:s, s:s}", "code",
-                 failure(error->kind), "message", message));
     put(reply, "error", clb_json_pack(pool, "{s:s?, s:s, s:s?}",
-        "code", clb_error_info(error->kind)->openai_code, "message", message,
-        "param", error->param));
-    put_response(reply, "response.failed", response);
+        "code", clb_error_info(error->kind)->openai_code, "message",
+        clb_error_text(error, pool), "param", error->param));
+    put_response(reply, "response.failed", failed_json(reply, error));
+}
+
+void clb_responses_socket_error(clb_reply_t *reply, const clb_error_t *error)
+{
+    const clb_error_info_t *info = clb_error_info(error->kind);
+
+    if (reply->count > 0) {
+        clb_responses_error(reply, error);
+        return;
+    }
+    clb_sse_begin_named(&reply->out, "error");
+    clb_json_write(&reply->out, clb_json_pack(reply->pool,
+        "{s:s, s:i, s:{s:s?, s:s, s:s, s:s?}}", "type", "error", "status",
+        info->status, "error", "type", info->openai_type, "code",
+        info->openai_code != NULL ? info->openai_code : info->name,
+        "message", clb_error_text(error, reply->pool), "param",
+        error->param));
+    clb_sse_end(&reply->out);
 }

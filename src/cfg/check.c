@@ -308,6 +308,8 @@ int clb_check(server_rec *main_server, apr_pool_t *pconf, apr_pool_t *ptemp)
     if (global->state_dir == NULL) {
         global->state_dir = STATE_DIR;
     }
+    global->answers_dir = apr_pstrcat(pconf, global->state_dir, "/answers",
+                                      NULL);
     if (global->slots + global->queue > CLB_TABLE_ROWS) {
         return complain(main_server, apr_psprintf(ptemp, "CLIBridgeSlots + "
                         "CLIBridgeQueue must not be more than %d",

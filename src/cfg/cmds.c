@@ -23,6 +23,9 @@ const command_rec clb_commands[] = {
           "the most CLI processes at once"),
     TAKE1("CLIBridgeMemory", clb_cmd_memory, ANY,
           "the most memory of all CLI processes, or off"),
+    AP_INIT_TAKE_ARGV("CLIBridgeStore", clb_cmd_store, NULL, ANY,
+          "answers that are kept for their clients, or off, with size= and "
+          "days="),
     AP_INIT_FLAG("CLIBridge", clb_cmd_enable, NULL, ANY,
           "answer /v1, /v1beta and /health in this virtual host"),
     TAKE1("CLIBridgeKeyFile", clb_cmd_key_file, ANY,

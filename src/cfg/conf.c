@@ -21,6 +21,9 @@ void clb_global_begin(apr_pool_t *pconf)
 
     global->slots = global->queue = global->processes = CLB_UNSET;
     global->queue_timeout = CLB_UNSET;
+    global->answers = 10000;
+    global->answers_size = (apr_off_t)1 << 30;
+    global->answers_age = apr_time_from_sec(86400) * 30;
     global->backends = apr_array_make(pconf, 4, sizeof(clb_backend_t *));
     memset(&clb_reading, 0, sizeof(clb_reading));
     clb_reading.global = global;
@@ -118,6 +121,32 @@ const char *clb_cmd_memory(cmd_parms *cmd, void *dir, const char *size)
     }
     return err != NULL ? err : clb_cfg_size(cmd, size, 1 << 20,
                                          &clb_reading.global->memory);
+}
+
+const char *clb_cmd_store(cmd_parms *cmd, void *dir, int argc,
+                          char *const argv[])
+{
+    clb_global_t *global = clb_reading.global;
+    const char *err = only_global(cmd), *text;
+    int i, days;
+
+    for (i = 0; i < argc && err == NULL; i++) {
+        if ((text = clb_cfg_option(argv[i], "size")) != NULL) {
+            err = clb_cfg_size(cmd, text, 1 << 20, &global->answers_size);
+        }
+        else if ((text = clb_cfg_option(argv[i], "days")) != NULL) {
+            err = clb_cfg_count(cmd, text, 1, 3650, &days);
+            global->answers_age = apr_time_from_sec(86400) * days;
+        }
+        else if (i == 0 && strcasecmp(argv[0], "off") == 0) {
+            global->answers = 0;
+        }
+        else {
+            err = clb_cfg_count(cmd, argv[i], 1, 1000000, &global->answers);
+        }
+    }
+    return err != NULL || argc > 0 ? err
+         : clb_wrong(cmd, "write a number of answers, or off");
 }
 
 /* --- a virtual host --- */

@@ -148,6 +148,13 @@ typedef struct clb_chat_t {
     int signatures;                /**< the client takes those of reasoning */
     const struct clb_json_t *echo; /**< what an answer repeats of the request,
                                         an object, or NULL */
+    int keeps;                     /**< the server can keep answers */
+    int stored;                    /**< the client wants this one kept */
+    int background;                /**< and does not wait for it */
+    const char *previous;          /**< the answer that this one goes on from,
+                                        or NULL */
+    const struct clb_json_t *items; /**< of Responses: the conversation as the
+                                        client wrote it, an array, or NULL */
 } clb_chat_t;
 
 /** An empty chat in @a pool. */

@@ -16,6 +16,7 @@ typedef enum clb_error_e {
     CLB_NOT_FOUND,
     CLB_METHOD,
     CLB_MODEL_NOT_FOUND,
+    CLB_PREVIOUS_NOT_FOUND,
     CLB_TOO_LARGE,
     CLB_TIMEOUT_BODY,
     CLB_RATE_LIMITED,

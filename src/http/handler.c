@@ -1,301 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The story of a request: route, key, body, chat, backend, turn.
+ * From requests to what answers them: route, method, key.
  */
 #include "handler.h"
 
-#include "../api/take.h"
-#include "../core/filter.h"
-#include "../core/tokens.h"
-#include "../proc/turn.h"
 #include "auth.h"
-#include "body.h"
 #include "reply.h"
-#include "stream.h"
-#include "wait.h"
 
 #include <apr_strings.h>
 #include <http_core.h>
-#include <http_log.h>
 #include <http_protocol.h>
-
-APLOG_USE_MODULE(clibridge);
-
-/* What the log says when the client left before its answer (nginx's). */
-#define STATUS_CLIENT_GONE 499
-
-/* A request that is ready to be run. */
-typedef struct job_t {
-    request_rec *r;
-    clb_dir_conf_t conf;
-    clb_route_t route;
-    clb_chat_t *chat;
-    const clb_backend_t *backend;
-    clb_error_t error;
-} job_t;
-
-static clb_reasoning_e reasoning(const job_t *job)
-{
-    return job->chat->quiet ? CLB_REASONING_OFF
-         : job->conf.reasoning == CLB_REASONING_TAGS
-           && job->route.dialect->thinks ? CLB_REASONING_FIELD
-         : job->conf.reasoning;
-}
-
-/* The model's name, where the path has it. */
-static apr_status_t take_name(job_t *job)
-{
-    const char *name = job->route.rest;
-
-    return name == NULL ? APR_SUCCESS
-         : clb_take_model(job->chat, "model", clb_json_pack(job->r->pool, "s",
-                          name), &job->error);
-}
-
-static apr_status_t take_chat(job_t *job)
-{
-    request_rec *r = job->r;
-    clb_json_t *body;
-    apr_status_t rv;
-
-    rv = clb_body_read(r, job->conf.max_body, &body, &job->error);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    job->chat = clb_chat_create(r->pool);
-    job->chat->version = clb_request_version(r);
-    rv = take_name(job);
-    if (rv == APR_SUCCESS) {
-        rv = job->route.dialect->parse(job->chat, body, &job->error);
-    }
-    if (rv == APR_SUCCESS && reasoning(job) == CLB_REASONING_TAGS) {
-        clb_chat_forget_thoughts(job->chat);
-    }
-    return rv;
-}
-
-static apr_status_t no_model(job_t *job)
-{
-    return clb_error_set(&job->error, job->r->pool, CLB_MODEL_NOT_FOUND,
-                         "model", "the model '%s' does not exist here; GET "
-                         "/v1/models lists what does", job->chat->asked);
-}
-
-/* The backend that serves the model, and what its name says of the chat. */
-static apr_status_t take_backend(job_t *job)
-{
-    clb_server_conf_t *server = clb_server_conf(job->r->server);
-    clb_chat_t *chat = job->chat;
-    clb_model_t model;
-
-    if (chat->asked == NULL) {
-        chat->asked = server->default_model;
-    }
-    if (chat->asked == NULL) {
-        return clb_error_set(&job->error, job->r->pool, CLB_BAD_REQUEST,
-                             "model", "'model' must be given");
-    }
-    if (clb_server_model(&model, server, clb_run()->global->backends,
-                         chat->asked, job->r->pool) != APR_SUCCESS) {
-        return no_model(job);
-    }
-    chat->model = model.name;
-    if (model.suffixed) {
-        clb_suffix_apply(&model.suffix, chat);
-    }
-    chat->own = model.backend->tools;
-    job->backend = model.backend;
-    return APR_SUCCESS;
-}
-
-/* What the chat is made of must be what this backend's CLI can take. */
-static apr_status_t check_needs(job_t *job)
-{
-    const clb_backend_t *backend = job->backend;
-    unsigned lacks = clb_chat_needs(job->chat)
-                   & ~backend->driver->can(backend);
-
-    return lacks == 0 ? APR_SUCCESS
-         : clb_error_set(&job->error, job->r->pool, CLB_UNSUPPORTED,
-                         clb_chat_need_field(job->chat, lacks), "the backend "
-                         "'%s' cannot do: %s", backend->name,
-                         clb_chat_need_names(lacks, job->r->pool));
-}
-
-static const char *ignored(const clb_chat_t *chat,
-                           const clb_backend_t *backend, apr_pool_t *pool)
-{
-    const clb_driver_t *driver = backend->driver;
-    const char *fields = clb_chat_ignored(chat, driver->honours(backend));
-    const char *more = driver->drops == NULL ? NULL
-                     : driver->drops(chat, pool);
-
-    return fields == NULL || more == NULL ? fields != NULL ? fields : more
-         : apr_pstrcat(pool, fields, ", ", more, NULL);
-}
-
-/* CLIBridgeUnsupported: fields this backend cannot honour. */
-static apr_status_t check_ignored(job_t *job)
-{
-    const clb_backend_t *backend = job->backend;
-    const char *names = ignored(job->chat, backend, job->r->pool);
-
-    if (names == NULL || job->conf.unsupported == CLB_UNSUPPORTED_IGNORE) {
-        return APR_SUCCESS;
-    }
-    if (job->conf.unsupported == CLB_UNSUPPORTED_REJECT) {
-        return clb_error_set(&job->error, job->r->pool, CLB_UNSUPPORTED,
-                             names, "the backend '%s' cannot honour: %s",
-                             backend->name, names);
-    }
-    apr_table_setn(job->r->headers_out, "x-clibridge-ignored", names);
-    return APR_SUCCESS;
-}
-
-static apr_status_t prepare(job_t *job)
-{
-    apr_status_t rv;
-
-    if (clb_run() == NULL) {
-        return clb_error_set(&job->error, job->r->pool, CLB_SHUTTING_DOWN,
-                             NULL, "the server is not ready");
-    }
-    if ((rv = take_chat(job)) != APR_SUCCESS
-        || (rv = take_backend(job)) != APR_SUCCESS
-        || job->route.kind == CLB_ROUTE_COUNT
-        || (rv = check_needs(job)) != APR_SUCCESS) {
-        return rv;
-    }
-    return check_ignored(job);
-}
-
-static int gone(void *stream)
-{
-    return clb_client_gone(((clb_stream_t *)stream)->r);
-}
-
-static apr_status_t tick(void *stream)
-{
-    return clb_stream_tick(stream);
-}
-
-static apr_status_t filtered(void *filter, const clb_event_t *event)
-{
-    return clb_filter_event(filter, event);
-}
-
-static void note(request_rec *r, const char *name, apr_int64_t value)
-{
-    apr_table_setn(r->notes, name, apr_psprintf(r->pool, "%" APR_INT64_T_FMT,
-                                                value));
-}
-
-/* What CustomLog can show of a turn: %{clibridge-…}n. */
-static void take_notes(const job_t *job, const clb_turn_t *turn,
-                       const clb_stream_t *stream)
-{
-    request_rec *r = job->r;
-    const clb_usage_t *usage = &stream->reply->usage;
-
-    apr_table_setn(r->notes, "clibridge-model", job->chat->model);
-    apr_table_setn(r->notes, "clibridge-backend", job->backend->name);
-    note(r, "clibridge-process", turn->process);
-    note(r, "clibridge-tools", turn->tools);
-    note(r, "clibridge-queue-ms", apr_time_as_msec(turn->queued));
-    note(r, "clibridge-tokens-in", usage->input + usage->cache_read
-         + usage->cache_write);
-    note(r, "clibridge-tokens-out", usage->output);
-    if (stream->first != 0) {
-        note(r, "clibridge-first-ms", apr_time_as_msec(stream->first
-                                                       - r->request_time));
-    }
-}
-
-static int finish(const job_t *job, const clb_turn_t *turn,
-                  const clb_stream_t *stream)
-{
-    request_rec *r = job->r;
-
-    take_notes(job, turn, stream);
-    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "request %s: model %s, "
-                  "process %u, %s", clb_request(r)->id, job->chat->model,
-                  turn->process, turn->left ? "client_gone"
-                  : clb_error_info(stream->error)->name);
-    if (turn->left) {
-        apr_table_setn(r->notes, "clibridge-error",
-                       clb_error_info(CLB_CLIENT_GONE)->name);
-        r->connection->keepalive = AP_CONN_CLOSE;
-        if (!stream->begun) {
-            r->status = STATUS_CLIENT_GONE;
-        }
-    }
-    return OK;
-}
-
-static void fill(clb_turn_t *turn, const job_t *job, clb_stream_t *stream)
-{
-    const clb_dir_conf_t *conf = &job->conf;
-    clb_sink_t sink = { clb_stream_event, stream };
-    clb_filter_t *filter;
-
-    turn->pool = job->r->pool;
-    turn->run = clb_run();
-    turn->backend = job->backend;
-    turn->key = clb_fairness_key(job->r);
-    turn->owner = clb_owner(job->r);
-    turn->chat = job->chat;
-    turn->limits.queue = turn->run->global->queue_timeout;
-    turn->limits.first = conf->first;
-    turn->limits.idle = conf->idle;
-    turn->limits.turn = conf->turn;
-    turn->limits.tick = job->chat->stream ? conf->keep_alive : 0;
-    /* a CLI repeats an answer as one line, with escapes */
-    turn->max_line = (apr_size_t)conf->max_answer * 2 + 1024 * 1024;
-    filter = clb_filter_create(turn->pool, job->chat->stop,
-                               (apr_size_t)conf->max_answer, sink);
-    turn->sink.event = filtered;
-    turn->sink.baton = filter;
-    clb_filter_form(filter, job->chat);
-    clb_filter_reasoning(filter, reasoning(job));
-    turn->client_fd = clb_client_fd(job->r);
-    turn->gone = gone;
-    turn->tick = tick;
-    turn->flush = clb_stream_flush;
-    turn->baton = stream;
-}
-
-int clb_handle_turn(request_rec *r)
-{
-    job_t job = { .r = r, .conf = clb_dir_conf(r),
-                  .route = clb_request_route(r) };
-    clb_stream_t *stream;
-    clb_turn_t turn = { 0 };
-
-    if (prepare(&job) != APR_SUCCESS) {
-        return clb_reply_error(r, job.route.dialect, &job.error);
-    }
-    stream = clb_stream_create(r, job.route.dialect, job.chat);
-    fill(&turn, &job, stream);
-    clb_client_patience(r, job.conf.write);
-    clb_turn_run(&turn);
-    clb_stream_end(stream);
-    clb_client_patience(r, -1);
-    return finish(&job, &turn, stream);
-}
-
-int clb_handle_count(request_rec *r)
-{
-    job_t job = { .r = r, .conf = clb_dir_conf(r),
-                  .route = clb_request_route(r) };
-    clb_buf_t body;
-
-    if (prepare(&job) != APR_SUCCESS) {
-        return clb_reply_error(r, job.route.dialect, &job.error);
-    }
-    clb_buf_init(&body, r->pool, 64);
-    job.route.dialect->count(&body, clb_tokens_chat(job.chat));
-    return clb_reply_json(r, HTTP_OK, body.data, body.len);
-}
+#include <string.h>
 
 /* A preflight comes without a key, so it is answered before keys matter. */
 static int preflight(request_rec *r, const clb_route_t *route)
@@ -303,13 +18,12 @@ static int preflight(request_rec *r, const clb_route_t *route)
     const char *headers = apr_table_get(r->headers_in,
                                         "Access-Control-Request-Headers");
 
-    r->allowed = ((apr_int64_t)1 << route->method)
-               | ((apr_int64_t)1 << M_OPTIONS);
-    apr_table_setn(r->headers_out, "Allow", route->method == M_POST
-                   ? "POST, OPTIONS" : "GET, HEAD, OPTIONS");
+    r->allowed = route->methods | (AP_METHOD_BIT << M_OPTIONS);
+    apr_table_setn(r->headers_out, "Allow", clb_route_allow(route->methods,
+                                                            r->pool));
     if (apr_table_get(r->err_headers_out, "Access-Control-Allow-Origin")) {
         apr_table_setn(r->headers_out, "Access-Control-Allow-Methods",
-                       "GET, POST, OPTIONS");
+                       "GET, POST, DELETE, OPTIONS");
         apr_table_setn(r->headers_out, "Access-Control-Allow-Headers",
                        headers != NULL ? headers
                        : "authorization, content-type");
@@ -341,9 +55,22 @@ static int dispatch(request_rec *r, const clb_route_t *route)
     switch (route->kind) {
     case CLB_ROUTE_TURN: return clb_handle_turn(r);
     case CLB_ROUTE_COUNT: return clb_handle_count(r);
+    case CLB_ROUTE_KEPT:
+    case CLB_ROUTE_ITEMS:
+    case CLB_ROUTE_CANCEL: return clb_handle_kept(r, route);
     case CLB_ROUTE_MODELS: return clb_handle_models(r, NULL);
     default: return clb_handle_models(r, route->rest);
     }
+}
+
+static int no_method(request_rec *r, const clb_route_t *route)
+{
+    const char *allow = clb_route_allow(route->methods, r->pool);
+
+    apr_table_setn(r->err_headers_out, "Allow", allow);
+    return refuse(r, route, CLB_METHOD, apr_psprintf(r->pool, "the method %s "
+                  "is not allowed here; use %.*s", r->method,
+                  (int)strcspn(allow, ","), allow));
 }
 
 int clb_handler(request_rec *r)
@@ -356,17 +83,13 @@ int clb_handler(request_rec *r)
     route = clb_request_route(r);
     if (route.kind == CLB_ROUTE_NONE) {
         return refuse(r, &route, CLB_NOT_FOUND, apr_psprintf(r->pool,
-                      "there is no '%s %s' here", r->method, r->uri));
+                      "there is no '%s %s' here%s%s", r->method, r->uri,
+                      route.rest != NULL ? ": " : "",
+                      route.rest != NULL ? route.rest : ""));
     }
     if (r->method_number == M_OPTIONS) {
         return preflight(r, &route);
     }
-    if (r->method_number != route.method) {
-        apr_table_setn(r->err_headers_out, "Allow", route.method == M_POST
-                       ? "POST, OPTIONS" : "GET, HEAD, OPTIONS");
-        return refuse(r, &route, CLB_METHOD, apr_psprintf(r->pool, "the "
-                      "method %s is not allowed here; use %s", r->method,
-                      route.method == M_POST ? "POST" : "GET"));
-    }
-    return dispatch(r, &route);
+    return (route.methods & (AP_METHOD_BIT << r->method_number)) == 0
+         ? no_method(r, &route) : dispatch(r, &route);
 }

@@ -2,7 +2,7 @@
 #ifndef CLB_HANDLER_H
 #define CLB_HANDLER_H
 
-#include <httpd.h>
+#include "route.h"
 
 #define CLB_VERSION "0.1"
 
@@ -11,6 +11,9 @@ int clb_handler(request_rec *r);
 
 /** Answer a request that a model answers. */
 int clb_handle_turn(request_rec *r);
+
+/** Show, list or remove an answer that was kept, or end one under way. */
+int clb_handle_kept(request_rec *r, const clb_route_t *route);
 
 /** Answer how many tokens a request has. */
 int clb_handle_count(request_rec *r);

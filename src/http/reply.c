@@ -32,6 +32,20 @@ int clb_reply_json(request_rec *r, int status, const char *body,
     return OK;
 }
 
+void clb_reply_now(request_rec *r, const char *body, apr_size_t len)
+{
+    apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, alloc);
+
+    r->connection->keepalive = AP_CONN_CLOSE;
+    ap_set_content_type(r, "application/json");
+    ap_set_content_length(r, (apr_off_t)len);
+    apr_brigade_write(bb, NULL, NULL, body, len);
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(alloc));
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(alloc));
+    ap_pass_brigade(r->output_filters, bb);
+}
+
 /* SDKs retry after this many seconds; 0 would be at once. */
 static void set_retry_after(apr_table_t *headers, apr_pool_t *pool,
                             const clb_error_t *error)

@@ -9,6 +9,10 @@
 int clb_reply_json(request_rec *r, int status, const char *body,
                    apr_size_t len);
 
+/** The same with 200, now: the client has all of it while the worker goes on
+ *  with what it has to do. The connection ends with that. */
+void clb_reply_now(request_rec *r, const char *body, apr_size_t len);
+
 /** The dialect that @a r is answered in: its route's, or else OpenAI's. */
 const clb_dialect_t *clb_reply_dialect(request_rec *r);
 

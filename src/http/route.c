@@ -13,17 +13,20 @@ static const struct {
     clb_route_t route;
 } routes[] = {
     { "/chat/completions",
-      { CLB_ROUTE_TURN, M_POST, &clb_openai_chat, NULL } },
+      { CLB_ROUTE_TURN, CLB_POST, &clb_openai_chat, NULL } },
     { "/completions",
-      { CLB_ROUTE_TURN, M_POST, &clb_openai_completions, NULL } },
+      { CLB_ROUTE_TURN, CLB_POST, &clb_openai_completions, NULL } },
+    { "/responses/compact",
+      { CLB_ROUTE_TURN, CLB_POST, &clb_openai_compact, NULL } },
     { "/responses",
-      { CLB_ROUTE_TURN, M_POST, &clb_openai_responses, NULL } },
+      { CLB_ROUTE_TURN, CLB_POST | CLB_GET, &clb_openai_responses, NULL } },
+    { "/ws", { CLB_ROUTE_SOCKET, CLB_GET, &clb_openai_responses, NULL } },
     { "/messages/count_tokens",
-      { CLB_ROUTE_COUNT, M_POST, &clb_anthropic_count, NULL } },
-    { "/messages", { CLB_ROUTE_TURN, M_POST, &clb_anthropic, NULL } },
-    { "/models", { CLB_ROUTE_MODELS, M_GET, NULL, NULL } },
-    { "/auth/status", { CLB_ROUTE_STATUS, M_GET, NULL, NULL } },
-    { "/health", { CLB_ROUTE_HEALTH, M_GET, NULL, NULL } },
+      { CLB_ROUTE_COUNT, CLB_POST, &clb_anthropic_count, NULL } },
+    { "/messages", { CLB_ROUTE_TURN, CLB_POST, &clb_anthropic, NULL } },
+    { "/models", { CLB_ROUTE_MODELS, CLB_GET, NULL, NULL } },
+    { "/auth/status", { CLB_ROUTE_STATUS, CLB_GET, NULL, NULL } },
+    { "/health", { CLB_ROUTE_HEALTH, CLB_GET, NULL, NULL } },
 };
 
 static const char *normal(const char *path, apr_pool_t *pool)
@@ -91,37 +94,94 @@ static const char *name_of(const char *name, apr_size_t len, apr_pool_t *pool)
 static const struct {
     const char *name;
     clb_route_t route;
-} methods[] = {
-    { "generateContent", { CLB_ROUTE_TURN, M_POST, &clb_gemini, NULL } },
+} verbs[] = {
+    { "generateContent", { CLB_ROUTE_TURN, CLB_POST, &clb_gemini, NULL } },
     { "streamGenerateContent",
-      { CLB_ROUTE_TURN, M_POST, &clb_gemini_array, NULL } },
-    { "countTokens", { CLB_ROUTE_COUNT, M_POST, &clb_gemini_count, NULL } },
-    { "embedContent", { CLB_ROUTE_NONE, M_POST, &clb_gemini, NULL } },
-    { "batchEmbedContents", { CLB_ROUTE_NONE, M_POST, &clb_gemini, NULL } },
+      { CLB_ROUTE_TURN, CLB_POST, &clb_gemini_array, NULL } },
+    { "countTokens", { CLB_ROUTE_COUNT, CLB_POST, &clb_gemini_count, NULL } },
+    { "embedContent", { CLB_ROUTE_NONE, CLB_POST, &clb_gemini, NULL } },
+    { "batchEmbedContents",
+      { CLB_ROUTE_NONE, CLB_POST, &clb_gemini, NULL } },
 };
+
+/* What clients ask for that no CLI can do. */
+static const struct {
+    const char *path;
+    const char *why;
+} lacks[] = {
+    { "/embeddings", "no CLI makes embeddings" },
+    { "/audio/", "no CLI hears or speaks" },
+    { "/images/", "no CLI draws" },
+    { "/videos", "no CLI makes films" },
+    { "/moderations", "no CLI judges texts for their vendor" },
+    { "/realtime", "no CLI hears or speaks; a WebSocket is at /v1/responses" },
+    { "/conversations", "answers are kept one by one: see "
+      "previous_response_id" },
+};
+
+static const char *lack(const char *path, int at_root)
+{
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(lacks) / sizeof(*lacks); i++) {
+        const char *found = strstr(path, lacks[i].path);
+
+        if (found != NULL && (!at_root || found == path)) {
+            return lacks[i].why;
+        }
+    }
+    return NULL;
+}
+
+#define KEPT "/responses/"
+
+/* What was kept, by its id: @a path is behind KEPT. */
+static clb_route_t route_kept(const char *path, apr_pool_t *pool)
+{
+    clb_route_t route = { CLB_ROUTE_KEPT, CLB_GET | CLB_DELETE,
+                          &clb_openai_responses, NULL };
+    const char *slash = strchr(path, '/');
+
+    if (slash != NULL && strcmp(slash, "/input_items") == 0) {
+        route.kind = CLB_ROUTE_ITEMS;
+        route.methods = CLB_GET;
+    }
+    else if (slash != NULL && strcmp(slash, "/cancel") == 0) {
+        route.kind = CLB_ROUTE_CANCEL;
+        route.methods = CLB_POST;
+    }
+    else if (slash != NULL) {
+        route.kind = CLB_ROUTE_NONE;
+        return route;
+    }
+    route.rest = slash == NULL ? apr_pstrdup(pool, path)
+               : apr_pstrndup(pool, path, (apr_size_t)(slash - path));
+    return route;
+}
 
 static clb_route_t route_model(const char *name, const clb_dialect_t *dialect,
                                apr_pool_t *pool)
 {
-    clb_route_t route = { CLB_ROUTE_MODEL, M_GET, dialect, NULL };
+    clb_route_t route = { CLB_ROUTE_MODEL, CLB_GET, dialect, NULL };
     const char *colon = strrchr(name, ':');
     apr_size_t i, len = strlen(name);
 
-    for (i = 0; colon != NULL && i < sizeof(methods) / sizeof(*methods); i++) {
-        if (strcmp(colon + 1, methods[i].name) == 0) {
-            route = methods[i].route;
+    for (i = 0; colon != NULL && i < sizeof(verbs) / sizeof(*verbs); i++) {
+        if (strcmp(colon + 1, verbs[i].name) == 0) {
+            route = verbs[i].route;
             len = (apr_size_t)(colon - name);
             break;
         }
     }
-    route.rest = name_of(name, len, pool);
+    route.rest = route.kind == CLB_ROUTE_NONE ? lacks[0].why
+                                              : name_of(name, len, pool);
     return route;
 }
 
 clb_route_t clb_route(const char *path, int at_root, apr_pool_t *pool)
 {
-    clb_route_t none = { CLB_ROUTE_NONE, M_GET, NULL, NULL };
-    const char *model;
+    clb_route_t none = { CLB_ROUTE_NONE, CLB_GET, NULL, NULL };
+    const char *model, *kept;
     apr_size_t i;
 
     path = normal(path, pool);
@@ -144,7 +204,20 @@ clb_route_t clb_route(const char *path, int at_root, apr_pool_t *pool)
             return route;
         }
     }
+    kept = strstr(path, KEPT);
+    if (kept != NULL && (!at_root || kept == path)) {
+        return route_kept(kept + strlen(KEPT), pool);
+    }
+    none.rest = lack(path, at_root);
     return none;
+}
+
+const char *clb_route_allow(apr_int64_t methods, apr_pool_t *pool)
+{
+    return apr_pstrcat(pool, methods & CLB_GET ? "GET, HEAD, " : "",
+                       methods & CLB_POST ? "POST, " : "",
+                       methods & CLB_DELETE ? "DELETE, " : "", "OPTIONS",
+                       NULL);
 }
 
 static int is_below(const char *path, const char *root)

@@ -6,9 +6,18 @@
 
 #include <httpd.h>
 
+/** Sets of methods; one that has GET has HEAD, too. */
+#define CLB_GET    (AP_METHOD_BIT << M_GET)
+#define CLB_POST   (AP_METHOD_BIT << M_POST)
+#define CLB_DELETE (AP_METHOD_BIT << M_DELETE)
+
 typedef enum clb_route_e {
-    CLB_ROUTE_NONE,
+    CLB_ROUTE_NONE,       /**< route->rest: why not, or NULL */
     CLB_ROUTE_TURN,       /**< a model answers, in route->dialect */
+    CLB_ROUTE_SOCKET,     /**< the same over and over, on a WebSocket */
+    CLB_ROUTE_KEPT,       /**< an answer that was kept */
+    CLB_ROUTE_ITEMS,      /**< what it is an answer to */
+    CLB_ROUTE_CANCEL,     /**< nobody wants it any more */
     CLB_ROUTE_COUNT,      /**< how many tokens such a request has */
     CLB_ROUTE_MODELS,
     CLB_ROUTE_MODEL,
@@ -18,10 +27,10 @@ typedef enum clb_route_e {
 
 typedef struct clb_route_t {
     clb_route_e kind;
-    int method;           /**< M_GET or M_POST */
+    apr_int64_t methods;  /**< CLB_GET, CLB_POST, CLB_DELETE */
     const clb_dialect_t *dialect;  /**< NULL: several have the route */
-    const char *rest;     /**< the model's name where the path has it, or
-                               NULL */
+    const char *rest;     /**< the name of the model, or the id of what was
+                               kept, where the path has it; or NULL */
 } clb_route_t;
 
 /**
@@ -33,6 +42,9 @@ typedef struct clb_route_t {
  *        before
  */
 clb_route_t clb_route(const char *path, int at_root, apr_pool_t *pool);
+
+/** The names of @a methods as the header Allow has them. */
+const char *clb_route_allow(apr_int64_t methods, apr_pool_t *pool);
 
 /** 1 if @a path begins as the API does at the root of a virtual host. */
 int clb_route_at_root(const char *path);

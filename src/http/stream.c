@@ -6,12 +6,18 @@
 
 #include "../api/sse.h"
 #include "reply.h"
+#include "wait.h"
 
 #include <apr_strings.h>
 #include <http_protocol.h>
 
 /* So much is sent although more words are there. */
 #define ENOUGH 8192
+
+static int client_gone(void *r)
+{
+    return clb_client_gone(r);
+}
 
 clb_stream_t *clb_stream_create(request_rec *r, const clb_dialect_t *dialect,
                                 const clb_chat_t *chat)
@@ -25,6 +31,9 @@ clb_stream_t *clb_stream_create(request_rec *r, const clb_dialect_t *dialect,
                                      r->pool);
     stream->reply->request = clb_request(r)->id;
     stream->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    stream->client_fd = clb_client_fd(r);
+    stream->gone = client_gone;
+    stream->waits = r;
     return stream;
 }
 
@@ -47,7 +56,25 @@ static void begin(clb_stream_t *stream)
 
 static apr_status_t flush(clb_stream_t *stream)
 {
-    return clb_reply_flush(stream->r, stream->bb, &stream->reply->out);
+    if (!stream->detached && clb_reply_flush(stream->r, stream->bb,
+                                             &stream->reply->out)
+                             == APR_SUCCESS) {
+        return APR_SUCCESS;
+    }
+    stream->detached = 1;
+    clb_buf_reset(&stream->reply->out);
+    return stream->reply->chat->background ? APR_SUCCESS : APR_ECONNABORTED;
+}
+
+/* What is made in the background is kept as it comes, the rest at its end: a
+ * client that hears of the end may go on from there at once. */
+static void keep(clb_stream_t *stream, clb_progress_e progress,
+                 const clb_error_t *error)
+{
+    if (stream->stored != NULL) {
+        clb_stored_keep(stream->stored, stream->dialect, stream->reply,
+                        progress, error);
+    }
 }
 
 static void comment(clb_stream_t *stream, const char *text)
@@ -64,6 +91,9 @@ apr_status_t clb_stream_tick(void *baton)
 {
     clb_stream_t *stream = baton;
 
+    if (stream->stored != NULL) {
+        clb_stored_alive(stream->stored);
+    }
     if (!stream->reply->chat->stream) {
         return APR_SUCCESS;
     }
@@ -81,6 +111,7 @@ static void first_words(clb_stream_t *stream)
 {
     if (stream->first == 0) {
         stream->first = apr_time_now();
+        keep(stream, CLB_RUNNING, NULL);
         if (stream->reply->chat->stream) {
             begin(stream);
             stream->dialect->begin(stream->reply);
@@ -103,6 +134,7 @@ static apr_status_t gather(clb_stream_t *stream, const clb_event_t *event)
         reply->stop = event->u.stop;
         reply->sequence = event->sequence;
         stream->whole = 1;
+        keep(stream, CLB_ENDED, NULL);
     }
     return APR_SUCCESS;
 }
@@ -111,7 +143,7 @@ void clb_stream_end(clb_stream_t *stream)
 {
     clb_reply_t *reply = stream->reply;
 
-    if (stream->whole) {
+    if (stream->whole && !stream->detached) {
         stream->dialect->whole(reply);
         clb_reply_json(stream->r, HTTP_OK, reply->out.data, reply->out.len);
     }
@@ -127,6 +159,7 @@ apr_status_t clb_stream_flush(void *baton)
 static apr_status_t fail(clb_stream_t *stream, const clb_error_t *error)
 {
     stream->error = error->kind;
+    keep(stream, CLB_FAILED, error);
     if (!stream->begun) {
         clb_reply_error(stream->r, stream->dialect, error);
         return APR_SUCCESS;
@@ -167,10 +200,16 @@ apr_status_t clb_stream_event(void *baton, const clb_event_t *event)
     case CLB_EV_STOP:
         first_words(stream);
         clb_reply_note(stream->reply, event);
+        if (stream->stored != NULL) {
+            clb_stored_alive(stream->stored);
+        }
         if (!stream->reply->chat->stream) {
             return gather(stream, event);
         }
         stream->dialect->event(stream->reply, event);
+        if (event->kind == CLB_EV_STOP) {
+            keep(stream, CLB_ENDED, NULL);
+        }
         return event->kind == CLB_EV_STOP
                || stream->reply->out.len >= ENOUGH ? flush(stream)
                                                   : APR_SUCCESS;

@@ -2,7 +2,7 @@
 #ifndef CLB_STREAM_H
 #define CLB_STREAM_H
 
-#include "request.h"
+#include "stored.h"
 
 /**
  * Events to the client: as a stream, or as one answer at the end. Nothing is
@@ -15,6 +15,12 @@ typedef struct clb_stream_t {
     clb_reply_t *reply;
     apr_bucket_brigade *bb;
     int begun;                   /**< headers are out */
+    int detached;                /**< the client gets no more of it */
+    clb_stored_t *stored;        /**< where answers are kept, or NULL */
+    int client_fd;               /**< see clb_turn_t: who waits for the answer,
+                                      at first the client */
+    int (*gone)(void *waits);
+    void *waits;
     apr_time_t first;            /**< when the first words came; 0 = not yet */
     int whole;                   /**< the answer is complete, not yet sent */
     clb_error_e error;           /**< what the turn ended with */

@@ -18,6 +18,11 @@ typedef struct clb_global_t {
     int queue;
     apr_interval_time_t queue_timeout;
     int processes;
+    const char *answers_dir;      /**< where answers are kept that clients want
+                                       to find again: the workers' own */
+    int answers;                  /**< most of them, 0 = none */
+    apr_off_t answers_size;       /**< bytes of all of them */
+    apr_interval_time_t answers_age; /**< until they are removed */
     apr_off_t memory;             /**< bytes of all CLIs, 0 = no limit */
     apr_array_header_t *backends; /**< of clb_backend_t * */
 } clb_global_t;

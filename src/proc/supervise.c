@@ -26,6 +26,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unixd.h>
 #include <unistd.h>
 #include <util_mutex.h>
 
@@ -139,17 +140,37 @@ static int foreign(const char *dir, uid_t uid)
     return lstat(dir, &st) == 0 && st.st_uid != uid;
 }
 
-static apr_status_t own(const clb_global_t *global)
+/* @param others what users other than its own get in addition */
+static apr_status_t give(const char *dir, uid_t uid, gid_t gid, mode_t others)
 {
-    int fd = open(global->state_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW
-                  | O_CLOEXEC);
-    apr_status_t rv = fd >= 0 && fchown(fd, global->uid, global->gid) == 0
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    apr_status_t rv = fd >= 0 && fstat(fd, &st) == 0
+                      && fchown(fd, uid, gid) == 0
+                      && fchmod(fd, (st.st_mode & 07777) | others) == 0
                     ? APR_SUCCESS : errno;
 
     if (fd >= 0) {
         close(fd);
     }
     return rv;
+}
+
+/* Answers are kept by the workers, and no CLI may read what others asked. */
+static void make_answers_dir(server_rec *server, const clb_global_t *global)
+{
+    apr_status_t rv = mkdir(global->answers_dir, 0700) == 0
+                      || errno == EEXIST ? APR_SUCCESS : errno;
+
+    if (rv == APR_SUCCESS && geteuid() == 0) {
+        rv = give(global->answers_dir, ap_unixd_config.user_id,
+                  ap_unixd_config.group_id, 0);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, server, "CLIBridgeStore: %s "
+                     "cannot be made: no answer is kept",
+                     global->answers_dir);
+    }
 }
 
 /* The state directory belongs to whoever runs the CLIs. What another user left
@@ -163,6 +184,9 @@ static apr_status_t make_state_dir(server_rec *server,
     apr_status_t rv = apr_dir_make_recursive(global->state_dir,
         APR_FPROT_UREAD | APR_FPROT_UWRITE | APR_FPROT_UEXECUTE, pool);
 
+    if (rv == APR_SUCCESS && global->answers > 0) {
+        make_answers_dir(server, global);
+    }
     if (rv != APR_SUCCESS || geteuid() != 0) {
         return rv;
     }
@@ -180,7 +204,8 @@ static apr_status_t make_state_dir(server_rec *server,
                      "is another user's; type: chown -R %s %s", home,
                      global->user, home);
     }
-    return own(global);
+    /* the workers go through it to what they keep */
+    return give(global->state_dir, global->uid, global->gid, 0011);
 }
 
 static void shut_doorbell(ward_t *ward)
