@@ -97,6 +97,17 @@ clb_json_t *clb_responses_item(const clb_json_t *item, const char *id,
     return copy;
 }
 
+/* The id of item @a i of the input, if it has none. */
+static const char *input_id(const clb_reply_t *reply, const clb_json_t *item,
+                            apr_size_t i)
+{
+    const char *type = clb_json_get_string(item, "type");
+
+    return apr_psprintf(reply->pool, "%s_%s_i%" APR_SIZE_T_FMT,
+                        type == NULL || is(type, "message") ? "msg" : "item",
+                        reply->id + sizeof("resp_") - 1, i);
+}
+
 clb_json_t *clb_responses_record(const clb_reply_t *reply,
                                  clb_progress_e progress,
                                  const clb_error_t *error)
@@ -106,9 +117,10 @@ clb_json_t *clb_responses_record(const clb_reply_t *reply,
     apr_size_t i, inputs = clb_json_size(reply->chat->items);
 
     for (i = 0; i < inputs; i++) {
-        clb_json_append(items, clb_responses_item(
-            clb_json_at(reply->chat->items, i), apr_psprintf(pool, "item_%s_i%"
-            APR_SIZE_T_FMT, reply->id + sizeof("resp_") - 1, i), pool));
+        const clb_json_t *item = clb_json_at(reply->chat->items, i);
+
+        clb_json_append(items, clb_responses_item(item, input_id(reply, item,
+                                                                 i), pool));
     }
     if (progress == CLB_ENDED) {
         clb_responses_items(reply, items);
