@@ -7,6 +7,7 @@
 #include "src/http/auth.h"
 #include "src/http/handler.h"
 #include "src/http/request.h"
+#include "src/http/socket.h"
 #include "src/proc/supervise.h"
 
 #include <ap_mpm.h>
@@ -84,6 +85,7 @@ static void register_hooks(apr_pool_t *pool)
                                 APR_HOOK_LAST);
     ap_hook_handler(clb_handler, NULL, NULL, APR_HOOK_MIDDLE);
     clb_request_register();
+    clb_socket_register();
     clb_auth_register(pool);
 }
 

@@ -234,7 +234,8 @@ static clb_json_t *ended_json(const clb_reply_t *reply)
 {
     apr_pool_t *pool = reply->pool;
     clb_json_t *json = response_json(reply, status_name(reply),
-                                     reply->blocks->nelts, clb_responses_usage(reply));
+                                     reply->blocks->nelts,
+                                     clb_responses_usage(reply));
 
     if (reply->stop == CLB_STOP_LENGTH || reply->stop == CLB_STOP_FILTER) {
         clb_json_set(json, "incomplete_details", clb_json_pack(pool, "{s:s}",

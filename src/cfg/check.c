@@ -231,18 +231,18 @@ static int check_mutex(server_rec *server, apr_pool_t *pool)
 static void warn_threads(server_rec *server, const clb_global_t *global)
 {
     int daemons = 0, threads = 0;
+    int waiting = global->slots + global->queue + global->sockets;
 
     if (ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &daemons) != APR_SUCCESS
         || ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS) {
         return;
     }
     threads = threads < 1 ? 1 : threads;
-    if (daemons > 0 && daemons * threads
-        < global->slots + global->queue + RESERVE) {
+    if (daemons > 0 && daemons * threads < waiting + RESERVE) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, server,
-                     "CLIBridgeSlots + CLIBridgeQueue = %d requests may wait, "
-                     "but httpd has %d threads: raise MaxRequestWorkers",
-                     global->slots + global->queue, daemons * threads);
+                     "CLIBridgeSlots + CLIBridgeQueue + CLIBridgeSockets = %d "
+                     "requests may wait, but httpd has %d threads: raise "
+                     "MaxRequestWorkers", waiting, daemons * threads);
     }
 }
 
@@ -310,10 +310,10 @@ int clb_check(server_rec *main_server, apr_pool_t *pconf, apr_pool_t *ptemp)
     }
     global->answers_dir = apr_pstrcat(pconf, global->state_dir, "/answers",
                                       NULL);
-    if (global->slots + global->queue > CLB_TABLE_ROWS) {
+    if (global->slots + global->queue + global->sockets > CLB_TABLE_ROWS) {
         return complain(main_server, apr_psprintf(ptemp, "CLIBridgeSlots + "
-                        "CLIBridgeQueue must not be more than %d",
-                        CLB_TABLE_ROWS));
+                        "CLIBridgeQueue + CLIBridgeSockets must not be more "
+                        "than %d", CLB_TABLE_ROWS));
     }
     add_echo(global, pconf);
     if (global->backends->nelts > CLB_BACKENDS_MAX) {

@@ -23,6 +23,8 @@ const command_rec clb_commands[] = {
           "the most CLI processes at once"),
     TAKE1("CLIBridgeMemory", clb_cmd_memory, ANY,
           "the most memory of all CLI processes, or off"),
+    AP_INIT_TAKE12("CLIBridgeSockets", clb_cmd_sockets, NULL, ANY,
+          "the most WebSockets, or off, and idle=seconds until one is closed"),
     AP_INIT_TAKE_ARGV("CLIBridgeStore", clb_cmd_store, NULL, ANY,
           "answers that are kept for their clients, or off, with size= and "
           "days="),

@@ -50,6 +50,8 @@ const char *clb_cmd_queue(cmd_parms *cmd, void *dir, const char *number,
                           const char *opt);
 const char *clb_cmd_processes(cmd_parms *cmd, void *dir, const char *number);
 const char *clb_cmd_memory(cmd_parms *cmd, void *dir, const char *size);
+const char *clb_cmd_sockets(cmd_parms *cmd, void *dir, const char *number,
+                            const char *opt);
 const char *clb_cmd_store(cmd_parms *cmd, void *dir, int argc,
                           char *const argv[]);
 const char *clb_cmd_enable(cmd_parms *cmd, void *dir, int on);

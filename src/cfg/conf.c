@@ -21,6 +21,8 @@ void clb_global_begin(apr_pool_t *pconf)
 
     global->slots = global->queue = global->processes = CLB_UNSET;
     global->queue_timeout = CLB_UNSET;
+    global->sockets = 16;
+    global->socket_idle = apr_time_from_sec(300);
     global->answers = 10000;
     global->answers_size = (apr_off_t)1 << 30;
     global->answers_age = apr_time_from_sec(86400) * 30;
@@ -121,6 +123,26 @@ const char *clb_cmd_memory(cmd_parms *cmd, void *dir, const char *size)
     }
     return err != NULL ? err : clb_cfg_size(cmd, size, 1 << 20,
                                          &clb_reading.global->memory);
+}
+
+const char *clb_cmd_sockets(cmd_parms *cmd, void *dir, const char *number,
+                            const char *opt)
+{
+    clb_global_t *global = clb_reading.global;
+    const char *err = only_global(cmd), *seconds;
+
+    if (err == NULL && strcasecmp(number, "off") == 0) {
+        global->sockets = 0;
+    }
+    else if (err == NULL) {
+        err = clb_cfg_count(cmd, number, 1, CLB_TABLE_ROWS, &global->sockets);
+    }
+    if (err == NULL && opt != NULL) {
+        seconds = clb_cfg_option(opt, "idle");
+        err = seconds == NULL ? clb_wrong(cmd, "write a number and idle=300")
+            : clb_cfg_seconds(cmd, seconds, &global->socket_idle);
+    }
+    return err;
 }
 
 const char *clb_cmd_store(cmd_parms *cmd, void *dir, int argc,

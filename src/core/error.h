@@ -17,6 +17,7 @@ typedef enum clb_error_e {
     CLB_METHOD,
     CLB_MODEL_NOT_FOUND,
     CLB_PREVIOUS_NOT_FOUND,
+    CLB_SOCKET_LIMIT,
     CLB_TOO_LARGE,
     CLB_TIMEOUT_BODY,
     CLB_RATE_LIMITED,

@@ -6,6 +6,7 @@
 
 #include "auth.h"
 #include "reply.h"
+#include "socket.h"
 
 #include <apr_strings.h>
 #include <http_core.h>
@@ -53,7 +54,9 @@ static int dispatch(request_rec *r, const clb_route_t *route)
         return clb_reply_error(r, route->dialect, &clb_request(r)->error);
     }
     switch (route->kind) {
-    case CLB_ROUTE_TURN: return clb_handle_turn(r);
+    case CLB_ROUTE_TURN: return r->method_number == M_POST
+                              ? clb_handle_turn(r) : clb_handle_socket(r);
+    case CLB_ROUTE_SOCKET: return clb_handle_socket(r);
     case CLB_ROUTE_COUNT: return clb_handle_count(r);
     case CLB_ROUTE_KEPT:
     case CLB_ROUTE_ITEMS:
@@ -89,6 +92,9 @@ int clb_handler(request_rec *r)
     }
     if (r->method_number == M_OPTIONS) {
         return preflight(r, &route);
+    }
+    if (route.kind == CLB_ROUTE_TURN && !clb_socket_asked(r)) {
+        route.methods &= ~CLB_GET;
     }
     return (route.methods & (AP_METHOD_BIT << r->method_number)) == 0
          ? no_method(r, &route) : dispatch(r, &route);

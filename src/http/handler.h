@@ -12,6 +12,9 @@ int clb_handler(request_rec *r);
 /** Answer a request that a model answers. */
 int clb_handle_turn(request_rec *r);
 
+/** GET /v1/ws and /v1/responses: Responses on a WebSocket. */
+int clb_handle_socket(request_rec *r);
+
 /** Show, list or remove an answer that was kept, or end one under way. */
 int clb_handle_kept(request_rec *r, const clb_route_t *route);
 

@@ -121,6 +121,28 @@ static const char *unique_id(apr_pool_t *pool)
     return id;
 }
 
+static const char *request_id(apr_pool_t *pool)
+{
+    return apr_pstrcat(pool, "req_", unique_id(pool), NULL);
+}
+
+request_rec *clb_request_again(request_rec *r, apr_pool_t *pool)
+{
+    request_rec *again = apr_pmemdup(pool, r, sizeof(*r));
+    clb_request_t *req;
+
+    again->pool = pool;
+    again->request_time = apr_time_now();
+    again->headers_out = apr_table_make(pool, 4);
+    again->err_headers_out = apr_table_make(pool, 4);
+    again->notes = apr_table_make(pool, 8);
+    again->request_config = ap_create_request_config(pool);
+    req = clb_request(again);
+    *req = *clb_request(r);
+    req->id = request_id(pool);
+    return again;
+}
+
 /* Take `key=…` out of a query string. @return the value, or NULL */
 static char *cut_key(apr_pool_t *pool, const char *args, const char **rest)
 {
@@ -218,7 +240,7 @@ static void adopt(request_rec *r)
     }
     req->adopted = 1;
     req->handled = has_handler(r);
-    req->id = apr_pstrcat(r->pool, "req_", unique_id(r->pool), NULL);
+    req->id = request_id(r->pool);
     req->secret = presented_key(r, &req->google);
     if (req->secret == NULL && r->prev != NULL) {
         req->secret = clb_request(r->prev)->secret;

@@ -33,6 +33,10 @@ int clb_request_is_ours(request_rec *r);
  *  uses. */
 clb_route_t clb_request_route(request_rec *r);
 
+/** One more request on the connection of @a r, which has become a WebSocket: in
+ *  @a pool, with an id of its own and nothing said yet. */
+request_rec *clb_request_again(request_rec *r, apr_pool_t *pool);
+
 /** The version of its API that a client says it speaks, or NULL. */
 const char *clb_request_version(request_rec *r);
 

@@ -155,7 +155,8 @@ clb_json_t *clb_stored_keep(clb_stored_t *stored, const clb_dialect_t *dialect,
 
 void clb_stored_alive(clb_stored_t *stored)
 {
-    if (stored->version != 0 && stored->touched + CLB_STORED_TICK < apr_time_now()) {
+    if (stored->version != 0
+        && stored->touched + CLB_STORED_TICK < apr_time_now()) {
         apr_pool_clear(stored->scratch);
         clb_store_touch(&stored->store, stored->owner, stored->id,
                         stored->scratch);

@@ -18,6 +18,8 @@ typedef struct clb_global_t {
     int queue;
     apr_interval_time_t queue_timeout;
     int processes;
+    int sockets;                  /**< most WebSockets, 0 = none */
+    apr_interval_time_t socket_idle; /**< until one is closed */
     const char *answers_dir;      /**< where answers are kept that clients want
                                        to find again: the workers' own */
     int answers;                  /**< most of them, 0 = none */

@@ -185,9 +185,9 @@ const char *clb_standing_name(apr_uint32_t state)
 
 static clb_row_t *free_row(clb_shared_t *shared)
 {
-    int i, rows = shared->slots + shared->queue;
+    int i;
 
-    for (i = 0; i < rows && i < CLB_TABLE_ROWS; i++) {
+    for (i = 0; i < CLB_TABLE_ROWS; i++) {
         if (state_of(&shared->rows[i]) == CLB_ROW_FREE) {
             shared->used = i < used(shared) ? used(shared) : i + 1;
             return &shared->rows[i];
@@ -266,6 +266,21 @@ static apr_uint64_t round_for(const clb_shared_t *shared, apr_uint64_t key)
     return round;
 }
 
+/* A free row, which is the caller's; its state is not set yet. */
+static clb_row_t *claim_row(clb_table_t *table, clb_claim_t *claim)
+{
+    clb_shared_t *shared = table->shared;
+    clb_row_t *row = free_row(shared);
+
+    if (row != NULL) {
+        claim->row = (apr_uint32_t)(row - shared->rows);
+        claim->nonce = row->nonce = shared->next_nonce++;
+        row->pid = table->pid;
+        row->born = table->born;
+    }
+    return row;
+}
+
 apr_status_t clb_slot_enter(clb_table_t *table, int backend, apr_uint64_t key,
                             apr_uint32_t generation,
                             apr_interval_time_t wait, clb_claim_t *claim)
@@ -275,20 +290,43 @@ apr_status_t clb_slot_enter(clb_table_t *table, int backend, apr_uint64_t key,
 
     lock(table);
     if (has_room(shared, backend)) {
-        row = free_row(shared);
+        row = claim_row(table, claim);
     }
     if (row != NULL) {
-        claim->row = (apr_uint32_t)(row - shared->rows);
-        claim->nonce = shared->next_nonce++;
         row->backend = (apr_uint32_t)backend;
         row->generation = generation;
-        row->pid = table->pid;
-        row->born = table->born;
         row->round = round_for(shared, key);
         row->key = key;
         row->until = apr_time_now() + wait;
-        row->nonce = claim->nonce;
         set_state(row, CLB_ROW_WAITING);
+    }
+    unlock(table);
+    return row != NULL ? APR_SUCCESS : APR_EAGAIN;
+}
+
+static int sockets(const clb_shared_t *shared)
+{
+    int i, n = 0;
+
+    for (i = 0; i < used(shared); i++) {
+        n += state_of(&shared->rows[i]) == CLB_ROW_SOCKET;
+    }
+    return n;
+}
+
+apr_status_t clb_socket_enter(clb_table_t *table, int most,
+                              clb_claim_t *claim)
+{
+    clb_row_t *row = NULL;
+
+    lock(table);
+    if (sockets(table->shared) < most) {
+        row = claim_row(table, claim);
+    }
+    if (row != NULL) {
+        row->backend = CLB_TABLE_BACKENDS;
+        row->key = row->round = 0;
+        set_state(row, CLB_ROW_SOCKET);
     }
     unlock(table);
     return row != NULL ? APR_SUCCESS : APR_EAGAIN;

@@ -29,10 +29,11 @@
 typedef enum clb_row_e {
     CLB_ROW_FREE,
     CLB_ROW_WAITING,     /**< in the queue */
-    CLB_ROW_ACTIVE       /**< a running turn: one slot */
+    CLB_ROW_ACTIVE,      /**< a running turn: one slot */
+    CLB_ROW_SOCKET       /**< no turn: a WebSocket, on which some may come */
 } clb_row_e;
 
-/** A turn that waits or runs. */
+/** A turn that waits or runs, or a WebSocket. */
 typedef struct clb_row_t {
     apr_uint32_t state;      /**< clb_row_e, written last */
     apr_uint32_t backend;
@@ -192,6 +193,11 @@ const char *clb_standing_name(apr_uint32_t state);
 apr_status_t clb_slot_enter(clb_table_t *table, int backend, apr_uint64_t key,
                             apr_uint32_t generation,
                             apr_interval_time_t wait, clb_claim_t *claim);
+
+/** Open a WebSocket, if there are fewer than @a most; clb_slot_leave() closes
+ *  it. Takes the mutex. @return APR_SUCCESS or APR_EAGAIN */
+apr_status_t clb_socket_enter(clb_table_t *table, int most,
+                              clb_claim_t *claim);
 
 /**
  * Admit the waiting turn that is next: of those whose backend has a free slot
