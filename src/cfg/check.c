@@ -310,10 +310,10 @@ int clb_check(server_rec *main_server, apr_pool_t *pconf, apr_pool_t *ptemp)
     }
     global->answers_dir = apr_pstrcat(pconf, global->state_dir, "/answers",
                                       NULL);
-    if (global->slots + global->queue + global->sockets > CLB_TABLE_ROWS) {
+    if (global->slots + global->queue > CLB_TURNS_MAX) {
         return complain(main_server, apr_psprintf(ptemp, "CLIBridgeSlots + "
-                        "CLIBridgeQueue + CLIBridgeSockets must not be more "
-                        "than %d", CLB_TABLE_ROWS));
+                        "CLIBridgeQueue must not be more than %d",
+                        CLB_TURNS_MAX));
     }
     add_echo(global, pconf);
     if (global->backends->nelts > CLB_BACKENDS_MAX) {

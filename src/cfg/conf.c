@@ -79,11 +79,11 @@ const char *clb_cmd_slots(cmd_parms *cmd, void *dir, const char *number)
     const char *err;
 
     if (clb_reading.backend != NULL) {
-        return clb_cfg_count(cmd, number, 0, CLB_TABLE_ROWS,
+        return clb_cfg_count(cmd, number, 0, CLB_TURNS_MAX,
                           &clb_reading.backend->slots);
     }
     err = only_global(cmd);
-    return err != NULL ? err : clb_cfg_count(cmd, number, 1, CLB_TABLE_ROWS,
+    return err != NULL ? err : clb_cfg_count(cmd, number, 1, CLB_TURNS_MAX,
                                           &clb_reading.global->slots);
 }
 
@@ -93,7 +93,7 @@ const char *clb_cmd_queue(cmd_parms *cmd, void *dir, const char *number,
     const char *err = only_global(cmd), *seconds;
 
     if (err == NULL) {
-        err = clb_cfg_count(cmd, number, 0, CLB_TABLE_ROWS,
+        err = clb_cfg_count(cmd, number, 0, CLB_TURNS_MAX,
                          &clb_reading.global->queue);
     }
     if (err == NULL && opt != NULL) {
@@ -135,7 +135,8 @@ const char *clb_cmd_sockets(cmd_parms *cmd, void *dir, const char *number,
         global->sockets = 0;
     }
     else if (err == NULL) {
-        err = clb_cfg_count(cmd, number, 1, CLB_TABLE_ROWS, &global->sockets);
+        err = clb_cfg_count(cmd, number, 1, CLB_SOCKETS_MAX,
+                            &global->sockets);
     }
     if (err == NULL && opt != NULL) {
         seconds = clb_cfg_option(opt, "idle");

@@ -16,8 +16,11 @@
  */
 
 #define CLB_TABLE_MAGIC 0x434c4254u
-#define CLB_TABLE_VERSION 4u
-#define CLB_TABLE_ROWS 1024
+#define CLB_TABLE_VERSION 5u
+/** Turns that run and wait, and WebSockets. */
+#define CLB_TURNS_MAX 1024
+#define CLB_SOCKETS_MAX 256
+#define CLB_TABLE_ROWS (CLB_TURNS_MAX + CLB_SOCKETS_MAX)
 /** Backends of one generation; a reload may rename all of them. */
 #define CLB_BACKENDS_MAX 32
 #define CLB_TABLE_BACKENDS (2 * CLB_BACKENDS_MAX)

@@ -71,6 +71,7 @@ my %good = (
     CLIBridgeQueue        => [0, 64, '64 timeout=1', '64 timeout=864000',
                               1024 - 8],
     CLIBridgeProcesses    => [1, 4096],
+    CLIBridgeSockets      => [1, 256, 'off', '16 idle=1', 'off idle=300'],
     CLIBridgeMemory       => ['off', 'OFF', '1M', '4G', 1048576, '1024G'],
     CLIBridge             => ['On', 'off'],
     CLIBridgeAlias        => ['gpt-4o echo', '"with blank" echo'],
@@ -101,6 +102,11 @@ my %bad = (
         '64 wait=60'    => 'write a number and timeout=60',
     },
     CLIBridgeProcesses => { map { $_ => number(1, 4096, $_) } 0, 4097, 'x' },
+    CLIBridgeSockets => {
+        (map { $_ => number(1, 256, $_) } 0, 257, 'many'),
+        '16 idle=0' => "$seconds '0'",
+        '16 60'     => 'write a number and idle=300',
+    },
     CLIBridgeMemory => {
         map { $_ => "$size '$_'" } '1K', '1025G', 'lots', '-1M', 'M', '1MB'
     },
@@ -248,7 +254,7 @@ my %value = (
     CLIBridgeKeyFile => '/dev/null',
 );
 my @global = qw(CLIBridgeUser CLIBridgeStateDir CLIBridgeSlots CLIBridgeQueue
-                CLIBridgeProcesses CLIBridgeMemory);
+                CLIBridgeProcesses CLIBridgeMemory CLIBridgeSockets);
 my @host   = qw(CLIBridge CLIBridgeKeyFile CLIBridgeAlias
                 CLIBridgeDefaultModel CLIBridgeDefaultBackend);
 my @dir    = qw(CLIBridgeTimeout CLIBridgeKeepAlive CLIBridgeMaxBody

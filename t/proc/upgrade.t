@@ -37,7 +37,7 @@ run("cp -a $top/Makefile $top/mod_clibridge.c $top/src $top/conf $dir");
 change('proc/wire.h', qr/(?<=CLB_WIRE_VERSION )\d+/, 901);
 change('proc/wire.h', qr/(?=\} clb_msg_lease_t;)/, "char more[8];\n");
 change('shm/table.h', qr/(?<=CLB_TABLE_VERSION )\d+/, 901);
-change('shm/table.h', qr/(?<=CLB_TABLE_ROWS )\d+/, 512);
+change('shm/table.h', qr/(?<=CLB_TURNS_MAX )\d+/, 512);
 change('proc/supervise.c', qr/(?=apr_shm_t \*shm;)/, "char more[8];\n");
 change('http/health.c', qr/(?<=: ")ok(?=")/, 'okay');
 run("make -C $dir -j2 BUILD=b CFLAGS=-O1 b/mod_clibridge.so",

@@ -214,7 +214,7 @@ static void generations(void)
            "the new one does");
     is_int((long long)got.nonce, (long long)claim.nonce, "that turn");
 
-    is_int(clb_table_configure(&table, CLB_TABLE_ROWS, 1, GEN), APR_EINVAL,
+    is_int(clb_table_configure(&table, CLB_TURNS_MAX, 1, GEN), APR_EINVAL,
            "more than the table holds");
     is_int(clb_table_configure(&table, -1, 1, GEN), APR_EINVAL, "less");
     is_int(clb_table_backend(&table, "one", "claude", 9, GEN + 1, &id),
