@@ -74,7 +74,7 @@ const char *clb_request_version(request_rec *r)
     return apr_table_get(r->headers_in, "anthropic-version");
 }
 
-static int has_argument(request_rec *r, const char *argument)
+int clb_request_says(request_rec *r, const char *argument)
 {
     char *copy = apr_pstrdup(r->pool, r->args), *part, *state;
 
@@ -99,7 +99,7 @@ clb_route_t clb_request_route(request_rec *r)
         route.dialect = &clb_gemini;
     }
     else if (route.dialect == &clb_gemini_array
-             && has_argument(r, "alt=sse")) {
+             && clb_request_says(r, "alt=sse")) {
         route.dialect = &clb_gemini_stream;
     }
     return route;

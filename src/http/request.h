@@ -33,6 +33,9 @@ int clb_request_is_ours(request_rec *r);
  *  uses. */
 clb_route_t clb_request_route(request_rec *r);
 
+/** 1 if the query of @a r has @a argument, such as "alt=sse". */
+int clb_request_says(request_rec *r, const char *argument);
+
 /** One more request on the connection of @a r, which has become a WebSocket: in
  *  @a pool, with an id of its own and nothing said yet. */
 request_rec *clb_request_again(request_rec *r, apr_pool_t *pool);

@@ -223,6 +223,12 @@ int clb_handle_kept(request_rec *r, const clb_route_t *route)
     clb_error_t error = { 0 };
     clb_json_t *record = clb_stored_find(stored, route->rest, &error);
 
+    if (record != NULL && clb_request_says(r, "stream=true")) {
+        clb_error_set(&error, r->pool, CLB_UNSUPPORTED, "stream", "'stream': "
+                      "an answer that is kept is not streamed: ask for it "
+                      "until its status says that it ended");
+        record = NULL;
+    }
     if (record == NULL) {
         if (error.kind == CLB_OK) {
             clb_error_set(&error, r->pool, CLB_NOT_FOUND, NULL,
