@@ -56,8 +56,10 @@ typedef struct socket_t {
     clb_dir_conf_t conf;
     clb_claim_t claim;
     clb_frames_t frames;
-    clb_buf_t out;
+    clb_buf_t text;              /* of a stream, what is no line yet */
+    clb_buf_t out;               /* frames */
     apr_bucket_brigade *in;
+    apr_bucket_brigade *bb;
     clb_recent_t recent;         /* the last answer */
     clb_buf_t last;              /* the last request, but for its input */
     const char *waiting;         /* a message that came in mid-answer */
@@ -71,20 +73,16 @@ typedef struct socket_t {
 
 /* --- what goes out --- */
 
-static void pass(conn_rec *c, ap_filter_t *next, const clb_buf_t *out)
-{
-    apr_bucket_brigade *bb = apr_brigade_create(out->pool, c->bucket_alloc);
-
-    apr_brigade_write(bb, NULL, NULL, out->data, out->len);
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(c->bucket_alloc));
-    ap_pass_brigade(next, bb);
-    apr_brigade_destroy(bb);
-}
-
 static void send_out(socket_t *s)
 {
+    conn_rec *c = s->r->connection;
+
     if (s->out.len > 0) {
-        pass(s->r->connection, s->r->connection->output_filters, &s->out);
+        apr_brigade_write(s->bb, NULL, NULL, s->out.data, s->out.len);
+        APR_BRIGADE_INSERT_TAIL(s->bb,
+                                apr_bucket_flush_create(c->bucket_alloc));
+        ap_pass_brigade(c->output_filters, s->bb);
+        apr_brigade_cleanup(s->bb);
         clb_buf_reset(&s->out);
     }
 }
@@ -107,22 +105,37 @@ static void take_line(socket_t *s, const char *line, apr_size_t len)
     }
 }
 
-/* A dialect writes whole events at a time, so no line is cut. */
+/* Lines that are complete become frames. */
+static void take_lines(socket_t *s)
+{
+    const char *line = s->text.data, *end;
+    apr_size_t left = s->text.len;
+
+    while ((end = memchr(line, '\n', left)) != NULL) {
+        take_line(s, line, (apr_size_t)(end - line));
+        left -= (apr_size_t)(end - line) + 1;
+        line = end + 1;
+    }
+    clb_buf_drop(&s->text, s->text.len - left);
+}
+
 static apr_status_t events_to_frames(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     socket_t *s = f->ctx;
-    char *text, *end, *line;
+    const char *data;
     apr_size_t len;
+    apr_bucket *b;
 
-    if (apr_brigade_pflatten(bb, &text, &len, f->r->pool) != APR_SUCCESS) {
-        return APR_EGENERAL;
+    for (b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
+         b = APR_BUCKET_NEXT(b)) {
+        if (!APR_BUCKET_IS_METADATA(b)
+            && apr_bucket_read(b, &data, &len, APR_BLOCK_READ)
+               == APR_SUCCESS) {
+            clb_buf_add(&s->text, data, len);
+        }
     }
     apr_brigade_cleanup(bb);
-    for (line = text; (end = memchr(line, '\n', len)) != NULL;
-         line = end + 1) {
-        take_line(s, line, (apr_size_t)(end - line));
-        len -= (apr_size_t)(end - line) + 1;
-    }
+    take_lines(s);
     send_out(s);
     return s->r->connection->aborted ? APR_ECONNABORTED : APR_SUCCESS;
 }
@@ -471,10 +484,12 @@ static void open_socket(socket_t *s, request_rec *r)
     s->r = r;
     s->conf = clb_dir_conf(r);
     clb_frames_init(&s->frames, r->pool, (apr_size_t)s->conf.max_body);
+    clb_buf_init(&s->text, r->pool, 1024);
     clb_buf_init(&s->out, r->pool, 1024);
     clb_buf_init(&s->last, r->pool, 256);
     clb_buf_init(&s->recent.record, r->pool, 1024);
     s->in = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    s->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     s->opened = s->heard = s->asked = apr_time_now();
 }
 
