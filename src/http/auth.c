@@ -112,14 +112,18 @@ int clb_is_local(request_rec *r)
     return from_loopback(r) && known_host(r) && !foreign_origin(r);
 }
 
-/* A form of a web page can send anything but this type without asking. */
+/* A form of a web page can send anything but this type without asking, and a
+ * type it always sends. */
 static int json_body(request_rec *r)
 {
     const char *type = apr_table_get(r->headers_in, "Content-Type");
+    const char *length = apr_table_get(r->headers_in, "Content-Length");
+    int empty = (length == NULL || strcmp(length, "0") == 0)
+        && apr_table_get(r->headers_in, "Transfer-Encoding") == NULL;
 
     return r->method_number != M_POST
-        || (type != NULL
-            && strncasecmp(type, "application/json", 16) == 0);
+        || (type == NULL ? empty
+                         : strncasecmp(type, "application/json", 16) == 0);
 }
 
 static int anonymous_allowed(request_rec *r)

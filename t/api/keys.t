@@ -289,6 +289,10 @@ for (['elsewhere', %remote], ['elsewhere, IPv6', 'X-Test-IP' => '2001:db8::1'],
     ask($none, "off: $name", $at->('off'), headers => \%headers);
 }
 ask($none, 'no type', headers => { 'Content-Type' => undef });
+is($s->request('POST', '/v1/responses/resp_x/cancel')->{status}, 404,
+   'no type where there is no body');
+is($s->request('POST', '/v1/responses/resp_x/cancel', undef, headers => {
+    'Content-Type' => 'text/plain' })->{status}, 401, 'but a form has one');
 
 for (map({ ["Host: $_", Host => $_] } 'localhost', 'LOCALHOST:99',
          '127.0.0.1', '127.0.0.2:8', '[::1]', '[::1]:5', 'chat.example'),
