@@ -45,8 +45,8 @@ APLOG_USE_MODULE(clibridge);
 /* Pings without any answer until the client counts as gone. */
 #define PINGS 3
 
-/* Bytes that are read before the ones there are looked at. */
-#define READ 8192
+/* Bytes that are read at once. */
+#define READ 65536
 
 /* How long to wait for bytes at once. */
 #define PATIENCE apr_time_from_sec(1)
@@ -148,13 +148,14 @@ void clb_socket_register(void)
 
 /* --- what comes in --- */
 
-/* Take the bytes that are there. */
-static void read_some(socket_t *s)
+/* Take some of the bytes that are there. @return 1 if there were any */
+static int read_some(socket_t *s)
 {
     conn_rec *c = s->r->connection;
     apr_status_t rv = ap_get_brigade(c->input_filters, s->in,
                                      AP_MODE_READBYTES, APR_NONBLOCK_READ,
                                      READ);
+    apr_size_t before = s->frames.in.len;
     apr_bucket *b;
 
     for (b = APR_BRIGADE_FIRST(s->in); rv == APR_SUCCESS
@@ -176,6 +177,7 @@ static void read_some(socket_t *s)
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
         s->over = 1;
     }
+    return s->frames.in.len > before;
 }
 
 /* Act on the frames that are there, up to a message. */
@@ -207,13 +209,15 @@ static void take_frames(socket_t *s)
     }
 }
 
-/* What is left of a message that waits is read in its time. */
+/* Everything that is there: what httpd's filters hold no poll shows. Behind a
+ * message that waits little is read. */
 static void hear(socket_t *s)
 {
-    if (s->frames.in.len < READ || s->waiting == NULL) {
-        read_some(s);
-    }
     take_frames(s);
+    while (!s->over && (s->waiting == NULL || s->frames.in.len < READ)
+           && read_some(s)) {
+        take_frames(s);
+    }
 }
 
 /* Nobody who does not answer is there. */
