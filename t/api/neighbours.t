@@ -294,7 +294,7 @@ $s->stop;
 $s = CLB::Server->start(modules => [qw(rewrite headers alias remoteip
     auth_basic authn_file authz_user)], config => join "\n", $backends,
     'RemoteIPHeader X-Test-IP', 'RemoteIPInternalProxy 127.0.0.1',
-    block('Other paths:'),
+    block('Or paths that'),
     'RewriteRule ^/inner/(.*) /v1/$1 [R=308,L]',
     block('Who is asked', '/etc/apache2' => '@ROOT@'),
     location('dir', 'RewriteEngine On',
@@ -330,7 +330,7 @@ my $secret = 'sk-asked-with';
 $s = CLB::Server->start(modules => ['rewrite', 'info', 'alias'],
     loglevel => 'debug',
     main   => 'ExtendedStatus On',
-    config => join "\n", $backends, block('Other paths:'),
+    config => join "\n", $backends, block('Or paths that'),
         location('there'),
         '<Location /status>', 'SetHandler server-status', '</Location>',
         '<Location /info>', 'SetHandler server-info', '</Location>',

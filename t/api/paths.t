@@ -12,6 +12,7 @@ use JSON::PP;
 use Test::More;
 
 use lib "$FindBin::Bin/../lib";
+use CLB::Readme qw(block);
 use CLB::Server;
 
 my $json     = JSON::PP->new->utf8;
@@ -43,12 +44,7 @@ sub text_at {
 
 $s = CLB::Server->start(bridge => 0, config => <<"EOT");
 $backends
-<Location /openai>
-    SetHandler clibridge
-</Location>
-<Location /api>
-    SetHandler clibridge
-</Location>
+@{[ block('Other paths') ]}
 <LocationMatch "^/t/[^/]+/">
     SetHandler "clibridge"
 </LocationMatch>
@@ -60,6 +56,16 @@ is(text_at($_), 'x', $_)
         '//openai//v1/chat/completions/', '/t/ann/v1/chat/completions';
 is($s->post('/api/v1/completions', { model => 'echo', prompt => 'x' })
        ->{json}{object}, 'text_completion', 'the longest known end decides');
+for (['/openai/responses', 'response', input => 'x'],
+     ['/openai/v1/responses', 'response', input => 'x'],
+     ['/api/v1/messages', 'message', max_tokens => 9, messages => [
+         { role => 'user', content => 'x' } ]]) {
+    my ($path, $what, @body) = @$_;
+    my $json = $s->post($path, { model => 'echo', @body },
+                        headers => { 'anthropic-version' => '2023-06-01' })
+        ->{json};
+    is($json->{object} // $json->{type}, $what, $path);
+}
 is($s->get($_)->{json}{object}, 'list', $_) for '/openai/models',
     '/api/v1/models';
 is($s->get($_)->{json}{id}, 'vendor/made', $_)
@@ -295,9 +301,12 @@ is(text_at('/v1beta/chat/completions'), '404 404',
 is(text_at('/v1/chat/completions'), '401 missing_api_key',
    'what is said of /v1 holds for the API');
 $s->get("$_?key=mine&a=b") for '/shop/models/5', '/shop/health', '/v1/models';
-like($s->access_log, qr{$_\?key=mine&a=b}, "the query of $_ is its own")
+my $log;    # is written after the answers
+$s->wait_for(sub { 3 == (() = ($log = $s->access_log) =~ /GET .*a=b/g) },
+             'three lines in the log');
+like($log, qr{$_\?key=mine&a=b}, "the query of $_ is its own")
     for '/shop/models/5', '/shop/health';
-unlike($s->access_log, qr{/v1/models\?key=}, 'that of the API is a key');
+unlike($log, qr{/v1/models\?key=}, 'that of the API is a key');
 $s->stop;
 
 done_testing;
