@@ -23,13 +23,17 @@
 //   [[usage:IN:OUT:CACHED:REASONED]]  how many of IN a cache had, and of OUT
 //                        were reasoning
 //
+// for a model that calls tools in one round after the other:
+//
+//   [[next]]             what follows is for the next answer
+//
 // and for a model that errs:
 //
 //   [[invent:NAME:{…}]]  call a tool, whether it was offered or not
 
-const MARKER = new RegExp('\\[\\[(?:(reset|images|tools|hang)|(say|say64|' +
-    'stream|think|tool|tool64|invent|find|finish|usage|sleep|error|drop|' +
-    'stall|quota)' +
+const MARKER = new RegExp('\\[\\[(?:(reset|next|images|tools|hang)|(say|' +
+    'say64|stream|think|tool|tool64|invent|find|finish|usage|sleep|error|' +
+    'drop|stall|quota)' +
     ':([\\s\\S]*?))\\]\\]', 'g');
 
 const decode = (base64) => Buffer.from(base64, 'base64').toString('utf8');
@@ -41,18 +45,22 @@ function nameAndRest(text) {
                                      text.slice(colon + 1)];
 }
 
-/** The markers of one text in order, as {op, text, numbers}. */
-export function parse(text) {
-    let marks = [];
+/** The markers of one text in order, as {op, text, numbers}, by answers. */
+function parse(text) {
+    let answers = [[]];
     for (const [, bare, op, text_ = ''] of text.matchAll(MARKER)) {
         if (bare === 'reset') {
-            marks = [];
-            continue;
+            answers = [[]];
         }
-        marks.push({ op: bare ?? op, text: text_,
-                     numbers: text_.split(':').map(Number) });
+        else if (bare === 'next') {
+            answers.push([]);
+        }
+        else {
+            answers.at(-1).push({ op: bare ?? op, text: text_,
+                                  numbers: text_.split(':').map(Number) });
+        }
     }
-    return marks;
+    return answers;
 }
 
 /** The text without its markers: what a search may find. */
@@ -104,15 +112,19 @@ function offered(tools, name) {
                              tool.name.endsWith('_' + name));
 }
 
-/** The markers still to be obeyed: an answer after them has used them up. */
+/**
+ * The markers still to be obeyed: each answer after them has used some up. What
+ * the model said in a row is one answer.
+ */
 function dueMarks(turns) {
+    let answers = 0;
     for (let i = turns.length - 1; i >= 0; i--) {
         const { from, text } = turns[i];
-        if (from === 'model') {
-            return [];
+        if (from === 'model' && turns[i - 1]?.from !== 'model') {
+            answers++;
         }
         if (from === 'user' && text.search(MARKER) >= 0) {
-            return parse(text);
+            return parse(text)[answers] ?? [];
         }
     }
     return [];
@@ -227,15 +239,15 @@ export function plan(context) {
     const turn = { sleep: 0, think: '', deltas: [], calls: [],
                    finish: null, usage: null, fault: null };
 
+    const marks = dueMarks(turns);
     const results = turns.slice(
         turns.findLastIndex((one) => one.from !== 'tool') + 1);
-    if (results.length) {
+    if (results.length && !marks.length) {
         const said = results.map((one) => one.text).join(' | ');
         turn.deltas.push({ text: `tool said: ${said}`, delay: 0 });
         return turn;
     }
 
-    const marks = dueMarks(turns);
     for (const mark of marks) {
         obey(turn, mark, context);
     }

@@ -159,6 +159,15 @@ subtest 'what the model sees' => sub {
     is(text(ask([ @calls, output(1, 'one'), output(2, 'two'),
                   message(user => '[[say:next]]') ])), 'next',
        'what the user says behind them');
+    my @rounds = (message(user => '[[tool:f:{}]][[next]][[say:b]][[tool:f:{}]]'
+                                  . '[[next]][[find:two]]'),
+                  call(1, 'f', '{}'), output(1, 'one'),
+                  message(assistant => 'b'), call(2, 'f', '{}'),
+                  output(2, 'two'), message(assistant => 'found two;'),
+                  message(user => 'more'));
+    is(text(ask([ @rounds[0 .. $_->[0]] ], tools => [ tool('f') ])), $_->[1],
+       "round after round: $_->[0]")
+        for [2, 'b'], [5, 'found two;'], [7, 'ok'];
     is(text(ask([ message(user => '[[say:used]]'), message(assistant => 'a'),
                   message(user => 'b') ])), 'ok', 'an answer uses markers up');
     my $png = { type => 'input_image', image_url => 'data:image/png;base64,A' };
