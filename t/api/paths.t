@@ -242,7 +242,7 @@ for (['/v1/chat/completions', $page], ['/v1/completions', $page],
     is_deeply(cors($r), {
         status          => 204,
         'allow-origin'  => $origin,
-        'allow-methods' => 'GET, POST, OPTIONS',
+        'allow-methods' => 'GET, POST, DELETE, OPTIONS',
         'allow-headers' => 'authorization,content-type,x-stainless-os',
         'max-age'       => 600,
     }, "$path may be used from $origin");
