@@ -67,7 +67,7 @@ sub read_result {
              output => $r->{usage}{output_tokens} };
 }
 
-# A conversation goes on; tools in groups.
+# A conversation goes on; tools in groups; a WebSocket.
 sub codex_more {
     my ($name, $program, $home, $api, $tools) = @_;
     my $again = sub { finish(start($name, $program, $home, $api,
@@ -85,6 +85,15 @@ sub codex_more {
     $r = $again->("[[tool:$grouped:{}]]");
     like($r->{text} // '', qr/^tool said: (?!unsupported call)/,
          'it knows a tool of a group') or diag explain $r->{lines};
+
+    my $config = "$home/.codex/config.toml";
+    put($config, slurp($config)
+        =~ s/^wire_api.*\n/$&supports_websockets = true\n/mr);
+    $r = $again->('[[find:done]]');
+    is($r->{text}, 'found done;', 'a WebSocket will do')
+        or diag explain $r->{lines};
+    ok($s->poll(sub { $s->access_log =~ m{"GET /\S+/responses HTTP/1.1" 101} }),
+       'and is one');
 }
 
 # Of each:
