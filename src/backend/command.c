@@ -169,11 +169,11 @@ static void ended(command_t *state, const clb_input_t *in, clb_step_t *out)
                       clb_utf8_clean(out->pool, state->held,
                                      state->nheld % sizeof(state->held),
                                      NULL));
-        clb_step_stop(out, CLB_STOP_END, CLB_FATE_END);
+        clb_step_stop(out, CLB_STOP_END, CLB_FATE_END)->exit
+            = clb_step_ended(out, in);
         return;
     }
-    clb_step_error(out, kind_of_exit(in->status),
-                   clb_exit_reason(in, out->pool), 0, CLB_FATE_END);
+    clb_step_exit(out, in)->u.error.kind = kind_of_exit(in->status);
 }
 
 static void usage(const clb_json_t *json, clb_step_t *out)

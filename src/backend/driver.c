@@ -73,14 +73,20 @@ void clb_step_text(clb_step_t *step, clb_event_e kind, const char *text)
     }
 }
 
-void clb_step_stop(clb_step_t *step, clb_stop_e reason, clb_fate_e fate)
+clb_event_t *clb_step_stop(clb_step_t *step, clb_stop_e reason,
+                           clb_fate_e fate)
 {
-    clb_step_event(step, CLB_EV_STOP)->u.stop = reason;
+    clb_event_t *event = clb_step_event(step, CLB_EV_STOP);
+
+    event->u.stop = reason;
     step->fate = fate;
+    return event;
 }
 
-void clb_step_error(clb_step_t *step, clb_error_e kind, const char *message,
-                    apr_interval_time_t retry_after, clb_fate_e fate)
+clb_event_t *clb_step_error(clb_step_t *step, clb_error_e kind,
+                            const char *message,
+                            apr_interval_time_t retry_after,
+                            clb_fate_e fate)
 {
     clb_event_t *event = clb_step_event(step, CLB_EV_ERROR);
 
@@ -88,6 +94,7 @@ void clb_step_error(clb_step_t *step, clb_error_e kind, const char *message,
     event->u.error.message = message;
     event->u.error.retry_after = retry_after;
     step->fate = fate;
+    return event;
 }
 
 void clb_step_file(clb_step_t *step, int index, const char *data,
@@ -145,7 +152,7 @@ static const char *last_line(apr_pool_t *pool, const char *text)
 const char *clb_exit_reason(const clb_input_t *in, apr_pool_t *pool)
 {
     const char *why = last_line(pool, in->data == NULL ? "" : in->data);
-    const char *how = in->status == -999 ? "went away"
+    const char *how = in->status == CLB_EXIT_UNKNOWN ? "went away"
         : in->status < 0 ? apr_psprintf(pool, "was ended by signal %d",
                                         -in->status)
         : apr_psprintf(pool, "exited with status %d", in->status);
@@ -154,10 +161,23 @@ const char *clb_exit_reason(const clb_input_t *in, apr_pool_t *pool)
                        *why != '\0' ? ": " : "", why, NULL);
 }
 
-void clb_step_exit(clb_step_t *step, const clb_input_t *in)
+const clb_exit_t *clb_step_ended(clb_step_t *step, const clb_input_t *in)
 {
-    clb_step_error(step, CLB_CLI_FAILED, clb_exit_reason(in, step->pool), 0,
-                   CLB_FATE_END);
+    clb_exit_t *ended = apr_palloc(step->pool, sizeof(*ended));
+
+    ended->status = in->status;
+    ended->said = in->data == NULL ? "" : apr_pstrdup(step->pool, in->data);
+    return in->status == CLB_EXIT_UNKNOWN ? NULL : ended;
+}
+
+clb_event_t *clb_step_exit(clb_step_t *step, const clb_input_t *in)
+{
+    clb_event_t *event = clb_step_error(step, CLB_CLI_FAILED,
+                                        clb_exit_reason(in, step->pool), 0,
+                                        CLB_FATE_END);
+
+    event->exit = clb_step_ended(step, in);
+    return event;
 }
 
 clb_json_t *clb_step_json(clb_step_t *step, const clb_input_t *in)

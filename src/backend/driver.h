@@ -30,6 +30,9 @@ typedef enum clb_in_e {
     CLB_IN_CANCEL,    /**< nobody wants the answer any more */
 } clb_in_e;
 
+/** The status of a process of which nobody knows how it ended. */
+#define CLB_EXIT_UNKNOWN (-999)
+
 typedef struct clb_input_t {
     clb_in_e kind;
     const clb_backend_t *backend;
@@ -39,7 +42,7 @@ typedef struct clb_input_t {
     char *data;                /**< LINE, DATA: may be changed in place;
                                     EXIT: end of stderr, valid UTF-8 */
     apr_size_t len;
-    int status;                /**< EXIT: exit status; -signal; -999 unknown */
+    int status;                /**< EXIT: exit status; -signal; or unknown */
 } clb_input_t;
 
 /** What becomes of the process after a turn. */
@@ -213,14 +216,20 @@ clb_event_t *clb_step_event(clb_step_t *step, clb_event_e kind);
 void clb_step_text(clb_step_t *step, clb_event_e kind, const char *text);
 
 /** Add STOP and say what becomes of the process. */
-void clb_step_stop(clb_step_t *step, clb_stop_e reason, clb_fate_e fate);
+clb_event_t *clb_step_stop(clb_step_t *step, clb_stop_e reason,
+                           clb_fate_e fate);
 
 /** Add ERROR and say what becomes of the process; @a message is not copied. */
-void clb_step_error(clb_step_t *step, clb_error_e kind, const char *message,
-                    apr_interval_time_t retry_after, clb_fate_e fate);
+clb_event_t *clb_step_error(clb_step_t *step, clb_error_e kind,
+                            const char *message,
+                            apr_interval_time_t retry_after,
+                            clb_fate_e fate);
+
+/** How a process ended (EXIT), in the step's pool; NULL if nobody knows. */
+const clb_exit_t *clb_step_ended(clb_step_t *step, const clb_input_t *in);
 
 /** Add the error of a process that ended in a turn (EXIT). */
-void clb_step_exit(clb_step_t *step, const clb_input_t *in);
+clb_event_t *clb_step_exit(clb_step_t *step, const clb_input_t *in);
 
 /** The JSON of a line (LINE), in the step's pool; NULL if it is none: what else
  *  a program prints must not end an answer. */

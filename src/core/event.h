@@ -48,6 +48,12 @@ typedef enum clb_note_e {
     CLB_NOTE_TOOL              /**< the CLI uses a tool of its own: its name */
 } clb_note_e;
 
+/** How a program ended by itself. */
+typedef struct clb_exit_t {
+    int status;                /**< exit status, or -signal */
+    const char *said;          /**< the end of its stderr, valid UTF-8 */
+} clb_exit_t;
+
 /** One event. Pointers are valid until the function it is given to returns. */
 typedef struct clb_event_t {
     clb_event_e kind;
@@ -73,6 +79,8 @@ typedef struct clb_event_t {
     } u;
     const char *sequence;      /**< STOP: which of the chat's stop sequences it
                                     was; NULL = none, or not known */
+    const clb_exit_t *exit;    /**< STOP, ERROR: by which the turn ended; NULL
+                                    = it was not that, or is not known */
 } clb_event_t;
 
 /**

@@ -174,6 +174,32 @@ static void exits(void)
            "one line without line feed");
 }
 
+/* How a program that exits so is said to have ended, with what it wrote to
+ * stderr. */
+static const char *ended(clb_reuse_e reuse, int status)
+{
+    const clb_event_t *event;
+    turn_t turn;
+
+    begin(&turn, reuse);
+    turn_input(&turn, CLB_IN_EXIT, "a\nb\n", 4, status);
+    event = &APR_ARRAY_IDX(turn.step->events, turn.step->events->nelts - 1,
+                           clb_event_t);
+    return event->exit == NULL ? NULL
+         : apr_psprintf(pool, "%d %s", event->exit->status,
+                        event->exit->said);
+}
+
+static void ends(void)
+{
+    is_str(ended(CLB_REUSE_NONE, 0), "0 a\nb\n", "a program that ends well");
+    is_str(ended(CLB_REUSE_NONE, 3), "3 a\nb\n", "or not");
+    is_str(ended(CLB_REUSE_LINES, 77), "77 a\nb\n", "or should have stayed");
+    is_str(ended(CLB_REUSE_NONE, -9), "-9 a\nb\n", "or was ended");
+    is_str(ended(CLB_REUSE_NONE, CLB_EXIT_UNKNOWN), NULL,
+           "or nobody knows how");
+}
+
 /* What a turn of a persistent program that prints these lines gives. */
 static const char *answer(const char *lines)
 {
@@ -345,6 +371,7 @@ int main(void)
     once_request();
     once_answer();
     exits();
+    ends();
     lines_request();
     lines_answer();
     lines_waits();
