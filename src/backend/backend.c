@@ -114,6 +114,61 @@ const clb_backend_t *clb_backend_named(const apr_array_header_t *backends,
     return NULL;
 }
 
+const clb_extra_t clb_no_extra = { 0, { 0 } };
+
+/* How many of the words in @a args from @a at on are those of @a run. */
+static int agree(const char *const *run, const apr_array_header_t *args,
+                 int at)
+{
+    int n = 0;
+
+    while (run[n] != NULL && at + n < args->nelts
+           && strcmp(run[n], APR_ARRAY_IDX(args, at + n, const char *)) == 0) {
+        n++;
+    }
+    return n;
+}
+
+int clb_extra_find(clb_extra_t *extra, const apr_array_header_t *runs,
+                   const apr_array_header_t *args)
+{
+    clb_extra_t ways[CLB_ARGS_MAX + 1] = { { 0 } };    /* that lead to a word */
+    int at, i, far = 0;
+
+    for (at = 0; at < args->nelts; at++) {
+        int led = at == 0 || ways[at].count > 0;
+
+        for (i = 0; led && i < runs->nelts; i++) {
+            const char *const *run = APR_ARRAY_IDX(runs, i,
+                                                   const char *const *);
+            int to = at + agree(run, args, at);
+
+            far = to > far ? to : far;
+            if (run[to - at] == NULL) {
+                ways[to] = ways[at];
+                ways[to].which[ways[to].count++] = (unsigned char)i;
+            }
+        }
+    }
+    *extra = ways[args->nelts];
+    return extra->count > 0 || args->nelts == 0 ? -1 : far;
+}
+
+int clb_extra_same(const clb_extra_t *a, const clb_extra_t *b)
+{
+    return a->count == b->count && memcmp(a->which, b->which, a->count) == 0;
+}
+
+int clb_extra_valid(const clb_extra_t *extra, const apr_array_header_t *runs)
+{
+    apr_uint32_t i;
+
+    for (i = 0; i < extra->count && i < CLB_ARGS_MAX
+         && extra->which[i] < runs->nelts; i++) {
+    }
+    return i == extra->count;
+}
+
 /* Where models are looked up. */
 typedef struct map_t {
     const apr_array_header_t *backends;

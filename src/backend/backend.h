@@ -2,6 +2,7 @@
 #ifndef CLB_BACKEND_H
 #define CLB_BACKEND_H
 
+#include "../core/chat.h"
 #include "../core/suffix.h"
 
 #include <apr_hash.h>
@@ -45,6 +46,16 @@ typedef struct clb_account_t {
     apr_array_header_t *env;      /**< of clb_var_t */
 } clb_account_t;
 
+/** Arguments of one turn: which of its backend's runs[], in this order. What a
+ *  client sends never becomes one. */
+typedef struct clb_extra_t {
+    apr_uint32_t count;
+    unsigned char which[CLB_ARGS_MAX];
+} clb_extra_t;
+
+/** Most runs[] of a backend. */
+#define CLB_RUNS_MAX 32
+
 /** A CLI as configured. Lives in the configuration pool; read only after. */
 typedef struct clb_backend_t {
     const char *name;
@@ -52,6 +63,9 @@ typedef struct clb_backend_t {
     const char *program;          /**< absolute path */
     const char *home;             /**< of accounts that name none, or NULL */
     apr_array_header_t *args;     /**< of const char *, after the driver's */
+    apr_array_header_t *runs;     /**< of const char *const *: words that a turn
+                                       may have as arguments, each NULL-
+                                       terminated and not empty */
     apr_array_header_t *env;      /**< of clb_var_t */
     apr_array_header_t *models;   /**< of const char *: names and patterns */
     apr_array_header_t *tools;    /**< of const char *: the CLI's own that it
@@ -85,6 +99,25 @@ const clb_backend_t *clb_backend_route(const apr_array_header_t *backends,
 /** The backend called @a name, unless it is switched off; or NULL. */
 const clb_backend_t *clb_backend_named(const apr_array_header_t *backends,
                                        const char *name);
+
+/** No arguments. */
+extern const clb_extra_t clb_no_extra;
+
+/**
+ * What of @a runs the words in @a args (of const char *, at most CLB_ARGS_MAX)
+ * are made of.
+ * @return -1, or the first of the words that is not allowed; args->nelts: more
+ *         of them would have to follow
+ */
+int clb_extra_find(clb_extra_t *extra, const apr_array_header_t *runs,
+                   const apr_array_header_t *args);
+
+/** 1 if both are the same arguments. */
+int clb_extra_same(const clb_extra_t *a, const clb_extra_t *b);
+
+/** 1 if @a extra, which came from another process, names only some of
+ *  @a runs. */
+int clb_extra_valid(const clb_extra_t *extra, const apr_array_header_t *runs);
 
 /** What the name of a model stands for. */
 typedef struct clb_model_t {

@@ -121,6 +121,17 @@ void clb_args_add(apr_array_header_t *argv, const char *const *list)
     }
 }
 
+void clb_args_extra(apr_array_header_t *argv, const apr_array_header_t *runs,
+                    const clb_extra_t *extra)
+{
+    apr_uint32_t i;
+
+    for (i = 0; i < extra->count; i++) {
+        clb_args_add(argv, APR_ARRAY_IDX(runs, extra->which[i],
+                                         const char *const *));
+    }
+}
+
 const char *clb_start_var(const clb_start_t *start, const char *name)
 {
     apr_size_t len = strlen(name);

@@ -247,6 +247,10 @@ void clb_step_file(clb_step_t *step, int index, const char *data,
 /** Append the words of @a list, which ends with NULL. */
 void clb_args_add(apr_array_header_t *argv, const char *const *list);
 
+/** Append those of @a runs that @a extra names. */
+void clb_args_extra(apr_array_header_t *argv, const apr_array_header_t *runs,
+                    const clb_extra_t *extra);
+
 /** The value of the variable @a name of a process's environment, or NULL. */
 const char *clb_start_var(const clb_start_t *start, const char *name);
 

@@ -81,6 +81,7 @@ clb_backend_t *clb_global_backend(apr_pool_t *pool, const char *name)
     backend->park = CLB_UNSET;
     backend->park_time = apr_time_from_sec(300);
     backend->args = apr_array_make(pool, 4, sizeof(const char *));
+    backend->runs = apr_array_make(pool, 4, sizeof(const char *const *));
     backend->env = apr_array_make(pool, 4, sizeof(clb_var_t));
     backend->models = apr_array_make(pool, 4, sizeof(const char *));
     backend->tools = apr_array_make(pool, 2, sizeof(const char *));
@@ -107,9 +108,10 @@ const char *clb_cmd_backend(cmd_parms *cmd, void *dir, const char *arg)
     }
     clb_reading.backend = clb_global_backend(cmd->pool, name);
     err = walk(cmd, "CLIBridgeDriver CLIBridgeProgram CLIBridgeArg "
-               "CLIBridgeEnv CLIBridgeEnvFile CLIBridgeModels CLIBridgeHome "
-               "CLIBridgeTools CLIBridgeSlots CLIBridgeReuse CLIBridgeWarm "
-               "CLIBridgePark CLIBridgeUntested <CLIBridgeAccount>");
+               "CLIBridgeRunArg CLIBridgeEnv CLIBridgeEnvFile CLIBridgeModels "
+               "CLIBridgeHome CLIBridgeTools CLIBridgeSlots CLIBridgeReuse "
+               "CLIBridgeWarm CLIBridgePark CLIBridgeUntested "
+               "<CLIBridgeAccount>");
     clb_reading.backend = NULL;
     return err;
 }
@@ -181,6 +183,33 @@ const char *clb_cmd_arg(cmd_parms *cmd, void *dir, const char *arg)
         APR_ARRAY_PUSH(clb_reading.backend->args, const char *) = arg;
     }
     return err;
+}
+
+/* The words as they are: one may be empty. */
+const char *clb_cmd_run_arg(cmd_parms *cmd, void *dir, const char *args)
+{
+    const char *err = only_backend(cmd);
+    apr_array_header_t *words = apr_array_make(cmd->pool, 4,
+                                               sizeof(const char *));
+
+    if (err != NULL) {
+        return err;
+    }
+    while (*args != '\0') {
+        APR_ARRAY_PUSH(words, const char *) = ap_getword_conf(cmd->pool,
+                                                              &args);
+    }
+    if (words->nelts < 1 || words->nelts > CLB_ARGS_MAX) {
+        return clb_wrong(cmd, "write 1 to %d words", CLB_ARGS_MAX);
+    }
+    if (clb_reading.backend->runs->nelts == CLB_RUNS_MAX) {
+        return clb_wrong(cmd, "there can be %d in a backend at most",
+                         CLB_RUNS_MAX);
+    }
+    APR_ARRAY_PUSH(words, const char *) = NULL;
+    APR_ARRAY_PUSH(clb_reading.backend->runs, const char *const *)
+        = (const char *const *)words->elts;
+    return NULL;
 }
 
 static const char *add_var(cmd_parms *cmd, const char *name,

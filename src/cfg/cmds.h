@@ -67,6 +67,7 @@ const char *clb_cmd_keep_alive(cmd_parms *cmd, void *dir, const char *seconds);
 const char *clb_cmd_max_body(cmd_parms *cmd, void *dir, const char *size);
 const char *clb_cmd_max_answer(cmd_parms *cmd, void *dir, const char *size);
 const char *clb_cmd_anonymous(cmd_parms *cmd, void *dir, const char *text);
+const char *clb_cmd_run(cmd_parms *cmd, void *dir, int on);
 const char *clb_cmd_unsupported(cmd_parms *cmd, void *dir, const char *text);
 const char *clb_cmd_reasoning(cmd_parms *cmd, void *dir, const char *text);
 const char *clb_cmd_origin(cmd_parms *cmd, void *dir, const char *origin);
@@ -75,6 +76,7 @@ const char *clb_cmd_account(cmd_parms *cmd, void *dir, const char *arg);
 const char *clb_cmd_driver(cmd_parms *cmd, void *dir, const char *name);
 const char *clb_cmd_program(cmd_parms *cmd, void *dir, const char *path);
 const char *clb_cmd_arg(cmd_parms *cmd, void *dir, const char *arg);
+const char *clb_cmd_run_arg(cmd_parms *cmd, void *dir, const char *args);
 const char *clb_cmd_env(cmd_parms *cmd, void *dir, const char *name,
                         const char *value);
 const char *clb_cmd_env_file(cmd_parms *cmd, void *dir, const char *name,

@@ -27,6 +27,7 @@ clb_chat_t *clb_chat_create(apr_pool_t *pool)
     chat->messages = apr_array_make(pool, 8, sizeof(clb_message_t));
     chat->messages_name = "messages";
     chat->stop = apr_array_make(pool, 1, sizeof(const char *));
+    chat->args = apr_array_make(pool, 1, sizeof(const char *));
     chat->given = apr_array_make(pool, 4, sizeof(clb_given_t));
     chat->tools = apr_array_make(pool, 4, sizeof(clb_tool_t));
     return chat;

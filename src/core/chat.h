@@ -69,6 +69,9 @@ typedef enum clb_field_e {
 #define CLB_NEED_SCHEMA    32u     /**< CLB_FORMAT_SCHEMA */
 #define CLB_NEED_PREFILL   64u     /**< chat->prefill */
 
+/** Most words in chat->args. */
+#define CLB_ARGS_MAX 32
+
 /** A field the client gave with a value that asks for something. */
 typedef struct clb_given_t {
     clb_field_e field;
@@ -146,6 +149,12 @@ typedef struct clb_chat_t {
     int stream;
     int include_usage;
     int signatures;                /**< the client takes those of reasoning */
+    apr_array_header_t *args;      /**< of const char *: more arguments for
+                                        the CLI, if the operator allows them */
+    double timeout;                /**< seconds it may take, 0 = as the server
+                                        allows */
+    int verbatim;                  /**< the client wants what the program wrote
+                                        as it is */
     const struct clb_json_t *echo; /**< what an answer repeats of the request,
                                         an object, or NULL */
     int keeps;                     /**< the server can keep answers */

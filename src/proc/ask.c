@@ -56,7 +56,7 @@ static int is_calm(const clb_keeper_t *keeper, apr_time_t now)
     for (i = 0; i < keeper->pools->nelts; i++) {
         const clb_pool_t *pool = &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t);
 
-        if (pool->calm > now || clb_hold_unserved(keeper, pool) > 0) {
+        if (pool->calm > now || clb_hold_unserved(keeper, pool, NULL) > 0) {
             return 0;
         }
     }
@@ -126,11 +126,10 @@ static void missed(clb_keeper_t *keeper, clb_pool_t *pool, const char *why)
 
 static void ask(clb_keeper_t *keeper, clb_pool_t *pool)
 {
-    const clb_question_t *question = pool->backend->driver->question;
+    const clb_purpose_t asks = { .question = pool->backend->driver->question };
     clb_process_t *process;
     char why[120];
-    apr_status_t rv = clb_warm_launch(keeper, pool, 1, NULL, question,
-                                      &process);
+    apr_status_t rv = clb_warm_launch(keeper, pool, 1, &asks, &process);
 
     pool->asked = pool->edition;
     pool->asked_at = apr_time_now();
@@ -138,7 +137,7 @@ static void ask(clb_keeper_t *keeper, clb_pool_t *pool)
         missed(keeper, pool, apr_strerror(rv, why, sizeof(why)));
         return;
     }
-    clb_buf_puts(&process->unsent, question->lines);
+    clb_buf_puts(&process->unsent, asks.question->lines);
     clb_process_write(process);
 }
 
@@ -182,7 +181,7 @@ static void renew(clb_keeper_t *keeper, const clb_pool_t *pool)
     clb_process_t *p;
 
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
-        if (p->home == pool && clb_process_serves(p)
+        if (p->home == pool && clb_process_serves(p, NULL)
             && (p->state <= CLB_IDLE || p->state == CLB_PARKED)) {
             clb_process_end(p, 0);
         }

@@ -143,6 +143,7 @@ static const char *const *variables(const clb_trial_t *trial, const char *url,
 static void begin(clb_keeper_t *keeper, clb_pool_t *pool)
 {
     const clb_trial_t *trial = pool->backend->driver->trial;
+    clb_purpose_t tests = { 0 };
     clb_test_t *canary;
     apr_status_t rv;
     apr_pool_t *p;
@@ -162,8 +163,8 @@ static void begin(clb_keeper_t *keeper, clb_pool_t *pool)
                         strcspn(trial->path, "?")), "text/event-stream",
                     trial->answer);
     pool->canary = canary;
-    if (clb_warm_start(keeper, pool, 0, variables(trial,
-            clb_stub_url(canary->stub), p), &canary->process)
+    tests.env = variables(trial, clb_stub_url(canary->stub), p);
+    if (clb_warm_start(keeper, pool, 0, &tests, &canary->process)
         != APR_SUCCESS) {
         finish(pool);
     }
@@ -183,7 +184,7 @@ static int due(const clb_keeper_t *keeper, const clb_pool_t *pool)
 {
     return pool->trust == CLB_TRUST_TESTING && pool->canary == NULL
         && !pool->blocked && pool->next_start <= apr_time_now()
-        && (clb_hold_unserved(keeper, pool) > 0
+        && (clb_hold_unserved(keeper, pool, NULL) > 0
             || (!keeper->draining && running(keeper) < TESTS_MAX));
 }
 

@@ -65,6 +65,7 @@ static void refuse(clb_keeper_t *keeper, clb_hold_t *hold, clb_error_e kind,
 static int holds(const clb_process_t *process, const clb_hold_t *hold)
 {
     return hold->talk.held && process->talk.held
+        && clb_process_serves(process, &hold->extra)
         && memcmp(process->talk.digest, hold->talk.digest, CLB_SHA256_SIZE)
            == 0;
 }
@@ -104,11 +105,14 @@ static void announced(clb_keeper_t *keeper, const clb_msg_t *msg, int fd)
 {
     clb_claim_t claim = { msg->u.lease.row, msg->u.lease.nonce };
     clb_row_e state = clb_slot_state(keeper->table, &claim);
+    const apr_array_header_t *backends = keeper->global->backends;
     clb_hold_t *hold;
 
     if (msg->kind != CLB_MSG_LEASE || state == CLB_ROW_FREE
-        || msg->u.lease.backend
-           >= (apr_uint32_t)keeper->global->backends->nelts) {
+        || msg->u.lease.backend >= (apr_uint32_t)backends->nelts
+        || !clb_extra_valid(&msg->u.lease.extra, APR_ARRAY_IDX(backends,
+                            (int)msg->u.lease.backend,
+                            clb_backend_t *)->runs)) {
         close(fd);
         return;
     }
@@ -117,6 +121,7 @@ static void announced(clb_keeper_t *keeper, const clb_msg_t *msg, int fd)
     hold->claim = claim;
     hold->backend = (int)msg->u.lease.backend;
     hold->talk = msg->u.lease.talk;
+    hold->extra = msg->u.lease.extra;
     if (state == CLB_ROW_ACTIVE) {
         /* it was next before its announcement came */
         admitted(keeper, hold);
@@ -176,8 +181,9 @@ static clb_process_t *choose(clb_keeper_t *keeper, const clb_hold_t *hold)
     if (awaits(keeper, hold) || !clb_canary_passed(hold->pool)) {
         return NULL;
     }
-    process = clb_warm_idle(keeper, hold->pool);
-    return process != NULL ? process : clb_warm_spared(keeper, hold->pool);
+    process = clb_warm_idle(keeper, hold->pool, &hold->extra);
+    return process != NULL ? process
+         : clb_warm_spared(keeper, hold->pool, &hold->extra);
 }
 
 static void count_talk(clb_keeper_t *keeper, const clb_hold_t *hold,
@@ -245,16 +251,42 @@ void clb_hold_serve(clb_keeper_t *keeper)
     }
 }
 
-int clb_hold_unserved(const clb_keeper_t *keeper, const clb_pool_t *pool)
+int clb_hold_unserved(const clb_keeper_t *keeper, const clb_pool_t *pool,
+                      const clb_extra_t *extra)
 {
     const clb_hold_t *hold;
     int n = 0;
 
     APR_RING_FOREACH(hold, &keeper->holds, clb_hold_t, link) {
         n += hold->admitted && hold->process == NULL && hold->pool == pool
+             && (extra == NULL || clb_extra_same(&hold->extra, extra))
              && !awaits(keeper, hold);
     }
     return n;
+}
+
+static int lacks(const clb_keeper_t *keeper, const clb_pool_t *pool,
+                 const clb_extra_t *extra)
+{
+    return clb_hold_unserved(keeper, pool, extra)
+         > clb_warm_at_hand(keeper, pool, extra);
+}
+
+const clb_extra_t *clb_hold_lacks(const clb_keeper_t *keeper,
+                                  const clb_pool_t *pool)
+{
+    const clb_hold_t *hold;
+
+    if (lacks(keeper, pool, &clb_no_extra)) {
+        return &clb_no_extra;
+    }
+    APR_RING_FOREACH(hold, &keeper->holds, clb_hold_t, link) {
+        if (hold->pool == pool && hold->extra.count > 0
+            && lacks(keeper, pool, &hold->extra)) {
+            return &hold->extra;
+        }
+    }
+    return NULL;
 }
 
 void clb_hold_refuse(clb_keeper_t *keeper, const clb_pool_t *pool)
@@ -278,6 +310,21 @@ void clb_hold_refuse(clb_keeper_t *keeper, const clb_pool_t *pool)
     }
 }
 
+void clb_hold_fail(clb_keeper_t *keeper, const clb_process_t *process,
+                   const char *why)
+{
+    clb_hold_t *hold;
+
+    APR_RING_FOREACH(hold, &keeper->holds, clb_hold_t, link) {
+        if (hold->admitted && hold->process == NULL
+            && hold->pool == process->home
+            && clb_extra_same(&hold->extra, &process->extra)) {
+            refuse(keeper, hold, CLB_CLI_FAILED, why, 0);
+            return;
+        }
+    }
+}
+
 void clb_hold_settle(clb_process_t *process)
 {
     clb_input_t in = { .kind = CLB_IN_CANCEL, .backend = process->backend };
@@ -297,8 +344,9 @@ static void release(clb_keeper_t *keeper, clb_process_t *process,
                     const clb_msg_release_t *msg)
 {
     const clb_backend_t *backend = process->backend;
-    int worn = backend->driver->turns > 0
-            && process->turns >= backend->driver->turns;
+    int worn = process->extra.count > 0
+            || (backend->driver->turns > 0
+                && process->turns >= backend->driver->turns);
     int lives = !process->exited && !keeper->draining && !worn;
     int reuse = lives && backend->driver->traits(backend) & CLB_REUSE;
     int park = lives && backend->park > 0 && msg->talk.held && !msg->midline;

@@ -448,7 +448,6 @@ static void turn_round(clb_keeper_t *keeper)
     clb_warm_tend(keeper);
     clb_hold_serve(keeper);
     sweep(keeper);
-    clb_warm_publish(keeper);
     clb_standing_tend(keeper);
     if (!keeper->draining) {
         keeper->table->shared->heartbeat = apr_time_now();

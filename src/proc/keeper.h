@@ -68,6 +68,7 @@ struct clb_hold_t {
     int backend;                 /**< index in the configuration */
     int admitted;                /**< has its slot */
     clb_talk_t talk;             /**< what its process best holds already */
+    clb_extra_t extra;           /**< what its process must have been given */
     clb_pool_t *pool;            /**< once admitted, until its process ends */
     clb_process_t *process;      /**< once granted */
     clb_pool_t *home;            /**< of the process that was granted */
@@ -132,12 +133,21 @@ clb_pool_t *clb_warm_choose(clb_keeper_t *keeper, int backend);
 /** Count one more turn wanted of @a pool. */
 void clb_warm_demand(clb_keeper_t *keeper, clb_pool_t *pool);
 
-/** An idle process of @a pool, the one most recently used, or NULL. */
-clb_process_t *clb_warm_idle(clb_keeper_t *keeper, const clb_pool_t *pool);
+/** How many processes of @a pool with @a extra serve soon, or could at
+ *  once. */
+int clb_warm_at_hand(const clb_keeper_t *keeper, const clb_pool_t *pool,
+                     const clb_extra_t *extra);
 
-/** A process of @a pool that can serve anew at the cost of the conversation it
- *  holds, which is the least likely to go on; NULL if there is none. */
-clb_process_t *clb_warm_spared(clb_keeper_t *keeper, const clb_pool_t *pool);
+/** An idle process of @a pool with @a extra, the one most recently used, or
+ *  NULL. */
+clb_process_t *clb_warm_idle(clb_keeper_t *keeper, const clb_pool_t *pool,
+                             const clb_extra_t *extra);
+
+/** A process of @a pool with @a extra that can serve anew at the cost of the
+ *  conversation it holds, which is the least likely to go on; NULL if there is
+ *  none. */
+clb_process_t *clb_warm_spared(clb_keeper_t *keeper, const clb_pool_t *pool,
+                               const clb_extra_t *extra);
 
 /** Start, replace and retire processes as demand and limits ask. */
 void clb_warm_tend(clb_keeper_t *keeper);
@@ -153,19 +163,16 @@ void clb_warm_failed(clb_keeper_t *keeper, clb_process_t *process,
 void clb_warm_fail(clb_keeper_t *keeper, clb_pool_t *pool, clb_error_e kind,
                    const char *why);
 
-/** Start a process; with @a env (which wins over all other variables) it is
- *  for a test. @return APR_SUCCESS, or why it cannot be started, which
+/** Start a process. @return APR_SUCCESS, or why it cannot be started, which
  *  clb_warm_fail() was told */
 apr_status_t clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
-                            int background, const char *const *env,
+                            int background, const clb_purpose_t *purpose,
                             clb_process_t **process);
 
-/** Start a process that is asked nothing yet; with @a env it is for a test,
- *  with @a question for that.
+/** Start a process that is asked nothing yet.
  *  @return APR_SUCCESS, or why it cannot be started */
 apr_status_t clb_warm_launch(clb_keeper_t *keeper, clb_pool_t *pool,
-                             int background, const char *const *env,
-                             const clb_question_t *question,
+                             int background, const clb_purpose_t *purpose,
                              clb_process_t **process);
 
 /** It is ready for its first turn; with a driver that asks (CLB_PROBE), it
@@ -188,9 +195,6 @@ int clb_warm_full(const clb_keeper_t *keeper);
 
 /** 1 if nothing is known that keeps @a pool from serving. */
 int clb_warm_healthy(const clb_pool_t *pool);
-
-/** Write the counts into the shared table. */
-void clb_warm_publish(clb_keeper_t *keeper);
 
 /* --- canary.c --- */
 
@@ -247,7 +251,8 @@ void clb_ask_told(clb_pool_t *pool, clb_login_e login);
 
 /* --- standing.c --- */
 
-/** Tell how all logins stand, where that changed. */
+/** Tell what there is of processes, and how all logins stand, where that
+ *  changed. */
 void clb_standing_tend(clb_keeper_t *keeper);
 
 /* --- hold.c --- */
@@ -259,12 +264,24 @@ int clb_hold_accept(clb_keeper_t *keeper);
 /** Admit who is next and hand out processes. */
 void clb_hold_serve(clb_keeper_t *keeper);
 
-/** Admitted leases that wait for a process of @a pool, whichever. */
-int clb_hold_unserved(const clb_keeper_t *keeper, const clb_pool_t *pool);
+/** Admitted leases that wait for a process of @a pool with @a extra, whichever;
+ *  NULL: with any. */
+int clb_hold_unserved(const clb_keeper_t *keeper, const clb_pool_t *pool,
+                      const clb_extra_t *extra);
+
+/** The arguments that the next process of @a pool must have, because there are
+ *  fewer with them than leases that wait; NULL: there are enough of all. */
+const clb_extra_t *clb_hold_lacks(const clb_keeper_t *keeper,
+                                  const clb_pool_t *pool);
 
 /** Refuse the leases that wait for a process of @a pool, where no other pool
  *  can serve them. */
 void clb_hold_refuse(clb_keeper_t *keeper, const clb_pool_t *pool);
+
+/** Refuse the lease that @a process, which has its arguments from a turn, was
+ *  started for. @param why a sentence for the client */
+void clb_hold_fail(clb_keeper_t *keeper, const clb_process_t *process,
+                   const char *why);
 
 /** A message or the end came on a lease socket. */
 void clb_hold_read(clb_keeper_t *keeper, clb_hold_t *hold);

@@ -46,6 +46,7 @@ static apr_status_t knock(clb_lease_t *lease)
     msg.u.lease.nonce = lease->claim.nonce;
     msg.u.lease.backend = (apr_uint32_t)lease->backend->index;
     msg.u.lease.talk = lease->talk;
+    msg.u.lease.extra = lease->extra;
     while ((rv = clb_wire_send(lease->run->doorbell, &msg, &pair[1], 1))
            != APR_SUCCESS && APR_STATUS_IS_EAGAIN(rv)) {
         if (poll(&door, 1, KNOCK_MS) <= 0) {
@@ -64,7 +65,8 @@ static apr_status_t knock(clb_lease_t *lease)
 apr_status_t clb_lease_ask(clb_lease_t **out, clb_run_t *run,
                            const clb_backend_t *backend, apr_uint64_t key,
                            apr_interval_time_t wait, const clb_talk_t *talk,
-                           clb_error_t *error, apr_pool_t *pool)
+                           const clb_extra_t *extra, clb_error_t *error,
+                           apr_pool_t *pool)
 {
     clb_lease_t *lease = apr_pcalloc(pool, sizeof(*lease));
     apr_status_t rv;
@@ -74,6 +76,7 @@ apr_status_t clb_lease_ask(clb_lease_t **out, clb_run_t *run,
     lease->pool = pool;
     lease->backend = backend;
     lease->talk = *talk;
+    lease->extra = *extra;
     lease->fd = lease->in = lease->out = -1;
     if (clb_slot_enter(&run->table, backend->id, key, run->generation, wait,
                        &lease->claim) != APR_SUCCESS) {

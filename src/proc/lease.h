@@ -14,6 +14,7 @@ typedef struct clb_lease_t {
     apr_pool_t *pool;
     clb_claim_t claim;
     clb_talk_t talk;             /**< asked for */
+    clb_extra_t extra;           /**< asked for */
     const clb_backend_t *backend;
     int fd;                      /**< to the keeper; -1 = released */
     int knocks;                  /**< how often it was asked anew */
@@ -34,12 +35,14 @@ typedef struct clb_lease_t {
  * @param key whose turn it is: the queue is fair between keys
  * @param wait how long the caller will wait at most
  * @param talk the conversation that the process best holds already
+ * @param extra arguments it must have been started with, for this turn
  * @return APR_SUCCESS, or APR_EGENERAL with @a error set
  */
 apr_status_t clb_lease_ask(clb_lease_t **lease, clb_run_t *run,
                            const clb_backend_t *backend, apr_uint64_t key,
                            apr_interval_time_t wait, const clb_talk_t *talk,
-                           clb_error_t *error, apr_pool_t *pool);
+                           const clb_extra_t *extra, clb_error_t *error,
+                           apr_pool_t *pool);
 
 /**
  * The keeper's answer, if there is one. A keeper that died is asked anew.

@@ -196,6 +196,7 @@ static const char *const *arguments(const clb_process_t *process,
     (process->question != NULL ? process->question->args
                                : backend->driver->args)(&start, argv);
     apr_array_cat(argv, backend->args);
+    clb_args_extra(argv, backend->runs, &process->extra);
     if (backend->driver->last_args != NULL && process->question == NULL) {
         backend->driver->last_args(&start, argv);
     }
@@ -331,8 +332,7 @@ apr_status_t clb_process_start(clb_process_t **out,
                                const clb_backend_t *backend,
                                const char *program,
                                const clb_account_t *account, const char *home,
-                               const char *const *env,
-                               const clb_question_t *question,
+                               const clb_purpose_t *purpose,
                                const char *dir, apr_uint32_t id,
                                int background, apr_pool_t *parent)
 {
@@ -346,13 +346,15 @@ apr_status_t clb_process_start(clb_process_t **out,
     process = apr_pcalloc(pool, sizeof(*process));
     process->pool = pool;
     process->backend = backend;
-    process->question = question;
+    process->canary = purpose->env != NULL;
+    process->question = purpose->question;
+    process->extra = purpose->extra;
     process->id = id;
     process->in = process->out = process->err = -1;
     process->dir = apr_pstrdup(pool, dir);
     apr_pool_create(&process->step_pool, pool);
     if ((rv = make_scratch(process)) == APR_SUCCESS) {
-        what.env = unique(environment(process, account, home, env));
+        what.env = unique(environment(process, account, home, purpose->env));
         rv = make_gifts(process, what.env) ? APR_SUCCESS : errno;
     }
     if (rv != APR_SUCCESS) {
@@ -381,9 +383,10 @@ apr_status_t clb_process_start(clb_process_t **out,
     return APR_SUCCESS;
 }
 
-int clb_process_serves(const clb_process_t *process)
+int clb_process_serves(const clb_process_t *process, const clb_extra_t *extra)
 {
-    return !process->canary && process->question == NULL;
+    return !process->canary && process->question == NULL
+        && (extra == NULL || clb_extra_same(&process->extra, extra));
 }
 
 void clb_process_enter(clb_process_t *process, clb_state_e state,

@@ -29,6 +29,14 @@ typedef enum clb_state_e {
 struct clb_hold_t;
 struct clb_pool_t;
 
+/** What a process is started for; all zeros: to serve whoever comes. */
+typedef struct clb_purpose_t {
+    const char *const *env;        /**< a test: NAME=value that win over all
+                                        others, NULL-terminated; or NULL */
+    const clb_question_t *question; /**< all it is to answer; or NULL */
+    clb_extra_t extra;             /**< one turn, with these arguments */
+} clb_purpose_t;
+
 typedef struct clb_process_t clb_process_t;
 struct clb_process_t {
     APR_RING_ENTRY(clb_process_t) link;
@@ -58,6 +66,7 @@ struct clb_process_t {
     apr_uint32_t edition;          /**< of the program's file it runs */
     int canary;                    /**< it is tested, and serves nobody */
     const clb_question_t *question; /**< all it is to answer; or NULL */
+    clb_extra_t extra;             /**< it serves one turn, which asks so */
     clb_report_t report;           /**< what it answered so far */
     apr_size_t said;               /**< bytes of its answer */
     clb_chat_t *chat;              /**< what it is asked in its test */
@@ -92,8 +101,6 @@ const char *clb_program(const clb_backend_t *backend, apr_pool_t *pool);
  * @a dir, which is made.
  * @param program the file to run: clb_program()
  * @param home HOME of the CLI
- * @param env NAME=value that win over all others, NULL-terminated, or NULL
- * @param question all that it is started for, or NULL
  * @param process in a pool of its own below @a pool; clb_process_destroy()
  * @return APR_SUCCESS, or why it cannot be started; CLB_SCRATCH and an errno
  *         if it is the directory that cannot be made
@@ -102,13 +109,13 @@ apr_status_t clb_process_start(clb_process_t **process,
                                const clb_backend_t *backend,
                                const char *program,
                                const clb_account_t *account, const char *home,
-                               const char *const *env,
-                               const clb_question_t *question,
+                               const clb_purpose_t *purpose,
                                const char *dir, apr_uint32_t id,
                                int background, apr_pool_t *pool);
 
-/** 1 if it is there for clients, and neither for a test nor a question. */
-int clb_process_serves(const clb_process_t *process);
+/** 1 if it is there for clients, and neither for a test nor a question: for the
+ *  turns that ask for @a extra; NULL: for any. */
+int clb_process_serves(const clb_process_t *process, const clb_extra_t *extra);
 
 /** Enter @a state; it must be left within @a limit (0 = any time). */
 void clb_process_enter(clb_process_t *process, clb_state_e state,

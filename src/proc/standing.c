@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How each login of each CLI stands, for whoever looks after the server: in the
- * shared table, and in the log when it becomes bad. Keeper only.
+ * What there is of processes and how each login of each CLI stands, for whoever
+ * looks after the server: in the shared table, and in the log when it becomes
+ * bad. Keeper only.
  */
 #include "keeper.h"
 
@@ -113,10 +114,53 @@ static void tell(clb_keeper_t *keeper, clb_pool_t *pool)
     }
 }
 
+static clb_trust_e trust_of(const clb_keeper_t *keeper, int backend)
+{
+    clb_trust_e trust = CLB_TRUST_NONE;
+    int i;
+
+    for (i = 0; i < keeper->pools->nelts; i++) {
+        const clb_pool_t *pool = &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t);
+
+        if (pool->index == backend && pool->trust > trust) {
+            trust = pool->trust;
+        }
+    }
+    return trust;
+}
+
+static void publish(clb_keeper_t *keeper)
+{
+    const apr_array_header_t *backends = keeper->global->backends;
+    clb_table_backend_t *shared = keeper->table->shared->backends;
+    int i;
+
+    for (i = 0; i < backends->nelts && !keeper->draining; i++) {
+        const clb_backend_t *backend = APR_ARRAY_IDX(backends, i,
+                                                     clb_backend_t *);
+        clb_census_t census = { 0 };
+        const clb_process_t *p;
+
+        APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
+            if (p->backend == backend && clb_process_serves(p, NULL)) {
+                census.starting += p->state <= CLB_WARMING;
+                census.idle += p->state == CLB_IDLE;
+                census.leased += p->state == CLB_LEASED;
+                census.settling += p->state == CLB_SETTLING;
+                census.parked += p->state == CLB_PARKED;
+                census.dying += p->state == CLB_DYING;
+            }
+        }
+        shared[backend->id].census = census;
+        shared[backend->id].trust = trust_of(keeper, i);
+    }
+}
+
 void clb_standing_tend(clb_keeper_t *keeper)
 {
     int i;
 
+    publish(keeper);
     for (i = 0; i < keeper->pools->nelts && !keeper->draining; i++) {
         clb_pool_t *pool = &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t);
         clb_standing_t now;

@@ -278,7 +278,7 @@ static void news(run_t *run)
     run->ended = run->ended != 0 ? run->ended : apr_time_now();
     if (rv != APR_SUCCESS) {
         /* the keeper's end is the end of all its CLIs */
-        run->exit.status = -999;
+        run->exit.status = CLB_EXIT_UNKNOWN;
         run->exit.tail[0] = '\0';
         close(run->lease->fd);
         run->lease->fd = -1;
@@ -301,7 +301,7 @@ static void check_end(run_t *run, apr_time_t now)
         run->over = run->again = 1;
         return;
     }
-    in.status = run->exited ? run->exit.status : -999;
+    in.status = run->exited ? run->exit.status : CLB_EXIT_UNKNOWN;
     in.data = run->exit.tail;
     in.len = strlen(in.data);
     step(run, &in);
@@ -313,8 +313,8 @@ static void check_time(run_t *run, apr_time_t now)
     clb_turn_t *turn = run->turn;
 
     if (now > run->granted + turn->limits.turn) {
-        fail(run, CLB_TIMEOUT_TURN, "the answer took longer than this server "
-             "allows (CLIBridgeTimeout turn)");
+        fail(run, CLB_TIMEOUT_TURN, "the answer took longer than it may "
+             "(CLIBridgeTimeout turn, or the request's own)");
     }
     else if (!run->began && now > run->granted + turn->limits.first) {
         fail(run, CLB_TIMEOUT_FIRST, "the model did not begin its answer in "
@@ -558,8 +558,8 @@ static int try(clb_turn_t *turn, apr_time_t since, int anew)
     run->driver = run->backend->driver;
     take_prefix(run, anew);
     if (clb_lease_ask(&run->lease, turn->run, turn->backend, turn->key,
-                      turn->limits.queue, &run->talk, &event.u.error,
-                      turn->pool) != APR_SUCCESS) {
+                      turn->limits.queue, &run->talk, &turn->extra,
+                      &event.u.error, turn->pool) != APR_SUCCESS) {
         pass(run, &event);
     }
     else if (wait_for_grant(run, since)) {

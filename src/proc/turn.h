@@ -24,6 +24,7 @@ typedef struct clb_turn_t {
     apr_uint64_t key;            /**< whose turn: fairness */
     const char *owner;           /**< whose conversation, for nobody else */
     clb_chat_t *chat;
+    clb_extra_t extra;           /**< arguments of a process for it alone */
     clb_limits_t limits;
     apr_size_t max_line;
     clb_sink_t sink;

@@ -41,15 +41,16 @@ APLOG_USE_MODULE(clibridge);
 /* Starts at once while no turn runs. */
 #define STARTS_MAX 2
 
+/* Those of @a pool that serve turns which ask for @a extra; or all. */
 static int count(const clb_keeper_t *keeper, const clb_pool_t *pool,
-                 clb_state_e from, clb_state_e to)
+                 const clb_extra_t *extra, clb_state_e from, clb_state_e to)
 {
     const clb_process_t *p;
     int n = 0;
 
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
         n += (pool == NULL ? p->question == NULL
-                           : p->home == pool && clb_process_serves(p))
+                           : p->home == pool && clb_process_serves(p, extra))
              && p->state >= from && p->state <= to;
     }
     return n;
@@ -60,15 +61,16 @@ static int can_serve_again(const clb_backend_t *backend)
     return (backend->driver->traits(backend) & CLB_REUSE) != 0;
 }
 
-/* Processes that serve soon, or could at once. */
-static int at_hand(const clb_keeper_t *keeper, const clb_pool_t *pool)
+int clb_warm_at_hand(const clb_keeper_t *keeper, const clb_pool_t *pool,
+                     const clb_extra_t *extra)
 {
     const clb_process_t *p;
-    int n = count(keeper, pool, CLB_STARTING, CLB_IDLE);
+    int n = count(keeper, pool, extra, CLB_STARTING, CLB_IDLE);
 
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
         n += p->home == pool && p->state == CLB_SETTLING && !p->talk.held
-             && can_serve_again(pool->backend);
+             && can_serve_again(pool->backend)
+             && clb_process_serves(p, extra);
     }
     return n;
 }
@@ -166,12 +168,12 @@ clb_pool_t *clb_warm_choose(clb_keeper_t *keeper, int backend)
         if (pool->index != backend) {
             continue;
         }
-        cost = (clb_warm_idle(keeper, pool) == NULL ? 1000 : 0)
+        cost = (clb_warm_idle(keeper, pool, &clb_no_extra) == NULL ? 1000 : 0)
              + (useless(pool) ? 1000000 : 0)
              + (pool->failures > 0 ? 100000 : 0)
              + (clb_canary_passed(pool) ? 0 : 10000)
-             + count(keeper, pool, CLB_LEASED, CLB_LEASED)
-             + clb_hold_unserved(keeper, pool);
+             + count(keeper, pool, &clb_no_extra, CLB_LEASED, CLB_LEASED)
+             + clb_hold_unserved(keeper, pool, NULL);
         if (best == NULL || cost < least) {
             best = pool;
             least = cost;
@@ -191,8 +193,8 @@ static void decay(clb_pool_t *pool)
 
 void clb_warm_demand(clb_keeper_t *keeper, clb_pool_t *pool)
 {
-    double at_once = count(keeper, pool, CLB_LEASED, CLB_LEASED)
-                   + clb_hold_unserved(keeper, pool);
+    double at_once = count(keeper, pool, &clb_no_extra, CLB_LEASED, CLB_LEASED)
+                   + clb_hold_unserved(keeper, pool, &clb_no_extra);
 
     decay(pool);
     pool->demand = fmax(pool->demand, at_once);
@@ -202,13 +204,15 @@ void clb_warm_demand(clb_keeper_t *keeper, clb_pool_t *pool)
     }
 }
 
-clb_process_t *clb_warm_idle(clb_keeper_t *keeper, const clb_pool_t *pool)
+clb_process_t *clb_warm_idle(clb_keeper_t *keeper, const clb_pool_t *pool,
+                             const clb_extra_t *extra)
 {
     clb_process_t *p, *best = NULL;
 
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
         if (p->home == pool && p->edition == pool->edition
             && p->state == CLB_IDLE && p->out >= 0
+            && clb_process_serves(p, extra)
             && (best == NULL || p->since > best->since)) {
             best = p;
         }
@@ -259,7 +263,7 @@ void clb_warm_fail(clb_keeper_t *keeper, clb_pool_t *pool, clb_error_e kind,
                  "backend %s (%s): %s; next try in %d s",
                  pool->backend->name, pool->account->name, why, wait);
     pool->starved = starved;
-    if (count(keeper, pool, CLB_STARTING, CLB_WARMING) == 0) {
+    if (count(keeper, pool, &clb_no_extra, CLB_STARTING, CLB_WARMING) == 0) {
         clb_hold_refuse(keeper, pool);
     }
 }
@@ -288,7 +292,11 @@ void clb_warm_failed(clb_keeper_t *keeper, clb_process_t *process,
     }
     process->failed = 1;
     clb_process_end(process, 0);
-    if (!worked) {
+    if (process->extra.count > 0) {
+        /* others are started without what may be the reason */
+        clb_hold_fail(keeper, process, why);
+    }
+    else if (!worked) {
         clb_warm_fail(keeper, pool, CLB_CLI_FAILED, why);
         return;
     }
@@ -365,8 +373,7 @@ static void spawn_failed(clb_keeper_t *keeper, clb_pool_t *pool,
 }
 
 apr_status_t clb_warm_launch(clb_keeper_t *keeper, clb_pool_t *pool,
-                             int background, const char *const *env,
-                             const clb_question_t *question,
+                             int background, const clb_purpose_t *purpose,
                              clb_process_t **started)
 {
     apr_uint32_t id = ++keeper->next_id;
@@ -378,7 +385,7 @@ apr_status_t clb_warm_launch(clb_keeper_t *keeper, clb_pool_t *pool,
      * others may look into */
     clb_oom_set(keeper->oom, CLB_OOM_SCORE);
     rv = clb_process_start(&process, pool->backend, pool->program,
-                           pool->account, pool->home, env, question,
+                           pool->account, pool->home, purpose,
                            apr_psprintf(keeper->tmp, "%s/%u",
                                         keeper->run_dir, id), id,
                            background, keeper->pool);
@@ -388,7 +395,6 @@ apr_status_t clb_warm_launch(clb_keeper_t *keeper, clb_pool_t *pool,
     }
     process->home = pool;
     process->edition = pool->edition;
-    process->canary = env != NULL;
     APR_RING_INSERT_TAIL(&keeper->processes, process, clb_process_t, link);
     clb_process_enter(process, CLB_STARTING, START_LIMIT);
     *started = process;
@@ -396,11 +402,11 @@ apr_status_t clb_warm_launch(clb_keeper_t *keeper, clb_pool_t *pool,
 }
 
 apr_status_t clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
-                            int background, const char *const *env,
+                            int background, const clb_purpose_t *purpose,
                             clb_process_t **started)
 {
     clb_input_t in = { .kind = CLB_IN_WARM, .backend = pool->backend };
-    apr_status_t rv = clb_warm_launch(keeper, pool, background, env, NULL,
+    apr_status_t rv = clb_warm_launch(keeper, pool, background, purpose,
                                       started);
 
     if (rv != APR_SUCCESS) {
@@ -408,7 +414,8 @@ apr_status_t clb_warm_start(clb_keeper_t *keeper, clb_pool_t *pool,
         return rv;
     }
     pool->starved = 0;
-    keeper->table->shared->backends[pool->backend->id].starts += env == NULL;
+    keeper->table->shared->backends[pool->backend->id].starts
+        += !(*started)->canary;
     if (clb_process_step(*started, &in)->ready) {
         clb_warm_ready(keeper, *started);
     }
@@ -433,7 +440,8 @@ static clb_process_t *oldest(const clb_keeper_t *keeper, clb_state_e state,
     return best;
 }
 
-clb_process_t *clb_warm_spared(clb_keeper_t *keeper, const clb_pool_t *pool)
+clb_process_t *clb_warm_spared(clb_keeper_t *keeper, const clb_pool_t *pool,
+                               const clb_extra_t *extra)
 {
     clb_process_t *p, *best = NULL;
 
@@ -443,6 +451,7 @@ clb_process_t *clb_warm_spared(clb_keeper_t *keeper, const clb_pool_t *pool)
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
         if (p->home == pool && p->edition == pool->edition
             && p->state == CLB_PARKED && p->out >= 0
+            && clb_process_serves(p, extra)
             && (best == NULL || p->since < best->since)) {
             best = p;
         }
@@ -477,7 +486,7 @@ static void make_room(clb_keeper_t *keeper, const clb_pool_t *needy)
 {
     const clb_process_t *asked = clb_ask_running(keeper);
 
-    if (count(keeper, NULL, CLB_DYING, CLB_DYING) == 0
+    if (count(keeper, NULL, NULL, CLB_DYING, CLB_DYING) == 0
         && (asked == NULL || asked->state != CLB_DYING)) {
         spare(keeper, needy);
     }
@@ -527,7 +536,7 @@ void clb_warm_park(clb_keeper_t *keeper, clb_process_t *process)
 
 int clb_warm_full(const clb_keeper_t *keeper)
 {
-    int all = count(keeper, NULL, CLB_STARTING, CLB_DYING)
+    int all = count(keeper, NULL, NULL, CLB_STARTING, CLB_DYING)
             + (clb_ask_running(keeper) != NULL);
 
     return all >= keeper->global->processes || (keeper->tight && all > 0);
@@ -545,16 +554,17 @@ int clb_warm_room(clb_keeper_t *keeper, const clb_pool_t *needy)
 /* Start what leases wait for. */
 static void start_needed(clb_keeper_t *keeper, clb_pool_t *pool)
 {
-    int need = clb_hold_unserved(keeper, pool)
-             - at_hand(keeper, pool);
+    const clb_extra_t *extra = clb_hold_lacks(keeper, pool);
+    clb_purpose_t serves = { 0 };
     clb_process_t *process;
 
     if (useless(pool)) {
         clb_hold_refuse(keeper, pool);
         return;
     }
-    if (need > 0 && pool->next_start > apr_time_now() && pool->failures > 0) {
-        if (at_hand(keeper, pool) == 0) {
+    if (extra != NULL && pool->next_start > apr_time_now()
+        && pool->failures > 0) {
+        if (clb_warm_at_hand(keeper, pool, extra) == 0) {
             clb_hold_refuse(keeper, pool);
         }
         return;
@@ -562,30 +572,35 @@ static void start_needed(clb_keeper_t *keeper, clb_pool_t *pool)
     if (!clb_canary_passed(pool)) {
         return;     /* its test comes first */
     }
-    while (need-- > 0 && clb_warm_room(keeper, pool)) {
-        if (kind_of(clb_warm_start(keeper, pool, 0, NULL, &process))
+    /* the pool's idle ones do not help who asks for arguments */
+    while (extra != NULL
+           && clb_warm_room(keeper, extra->count > 0 ? NULL : pool)) {
+        serves.extra = *extra;
+        if (kind_of(clb_warm_start(keeper, pool, 0, &serves, &process))
             == CLB_OVERLOADED) {
             make_room(keeper, pool);
         }
         if (pool->failures > 0) {
             return;
         }
+        extra = clb_hold_lacks(keeper, pool);
     }
 }
 
 /* Start what may be asked for soon: one at a time while turns run. */
 static void start_ahead(clb_keeper_t *keeper, clb_pool_t *pool)
 {
-    int busy = count(keeper, NULL, CLB_LEASED, CLB_LEASED);
-    int starting = count(keeper, NULL, CLB_STARTING, CLB_WARMING);
+    const clb_purpose_t serves = { 0 };
+    int busy = count(keeper, NULL, NULL, CLB_LEASED, CLB_LEASED);
+    int starting = count(keeper, NULL, NULL, CLB_STARTING, CLB_WARMING);
     clb_process_t *process;
 
-    if (at_hand(keeper, pool) < target(keeper, pool)
+    if (clb_warm_at_hand(keeper, pool, &clb_no_extra) < target(keeper, pool)
         && starting < (busy > 0 ? 1 : STARTS_MAX)
         && pool->next_start <= apr_time_now()
         && pool->calm <= apr_time_now() && !clb_warm_full(keeper)
         && !keeper->tight) {
-        clb_warm_start(keeper, pool, 1, NULL, &process);
+        clb_warm_start(keeper, pool, 1, &serves, &process);
         keeper->filling = 1;
     }
 }
@@ -598,25 +613,28 @@ static apr_interval_time_t leisure(const clb_backend_t *backend)
          ? 0 : SURPLUS_AGE;
 }
 
+/* 1 if somebody waits for each idle process of this kind. */
+static int is_awaited(const clb_keeper_t *keeper, const clb_process_t *p)
+{
+    return count(keeper, p->home, &p->extra, CLB_IDLE, CLB_IDLE)
+           <= clb_hold_unserved(keeper, p->home, &p->extra);
+}
+
 /* End one idle process that is too many or too old, and that nobody waits
  * for. */
 static void retire(clb_keeper_t *keeper, clb_pool_t *pool)
 {
-    int idle = count(keeper, pool, CLB_IDLE, CLB_IDLE);
-    int surplus = idle - target(keeper, pool);
+    int surplus = count(keeper, pool, &clb_no_extra, CLB_IDLE, CLB_IDLE)
+                - target(keeper, pool);
     apr_time_t now = apr_time_now();
     clb_process_t *p;
 
-    if (idle <= clb_hold_unserved(keeper, pool)) {
-        return;
-    }
     APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
-        if (p->home != pool || p->state != CLB_IDLE) {
-            continue;
-        }
-        if (keeper->draining
-            || (surplus > 0 && now - p->since > leisure(pool->backend))
-            || now - p->born > pool->backend->warm.refresh) {
+        if (p->home == pool && p->state == CLB_IDLE
+            && (keeper->draining || p->extra.count > 0
+                || (surplus > 0 && now - p->since > leisure(pool->backend))
+                || now - p->born > pool->backend->warm.refresh)
+            && !is_awaited(keeper, p)) {
             ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, keeper->server,
                          "process %u (%s): retired", p->id,
                          pool->backend->name);
@@ -643,47 +661,5 @@ void clb_warm_tend(clb_keeper_t *keeper)
         if (pool->failures > 0) {
             recover(keeper, pool);
         }
-    }
-}
-
-static clb_trust_e trust_of(const clb_keeper_t *keeper, int backend)
-{
-    clb_trust_e trust = CLB_TRUST_NONE;
-    int i;
-
-    for (i = 0; i < keeper->pools->nelts; i++) {
-        const clb_pool_t *pool = &APR_ARRAY_IDX(keeper->pools, i, clb_pool_t);
-
-        if (pool->index == backend && pool->trust > trust) {
-            trust = pool->trust;
-        }
-    }
-    return trust;
-}
-
-void clb_warm_publish(clb_keeper_t *keeper)
-{
-    const apr_array_header_t *backends = keeper->global->backends;
-    clb_table_backend_t *shared = keeper->table->shared->backends;
-    int i;
-
-    for (i = 0; i < backends->nelts && !keeper->draining; i++) {
-        const clb_backend_t *backend = APR_ARRAY_IDX(backends, i,
-                                                     clb_backend_t *);
-        clb_census_t census = { 0 };
-        const clb_process_t *p;
-
-        APR_RING_FOREACH(p, &keeper->processes, clb_process_t, link) {
-            if (p->backend == backend && clb_process_serves(p)) {
-                census.starting += p->state <= CLB_WARMING;
-                census.idle += p->state == CLB_IDLE;
-                census.leased += p->state == CLB_LEASED;
-                census.settling += p->state == CLB_SETTLING;
-                census.parked += p->state == CLB_PARKED;
-                census.dying += p->state == CLB_DYING;
-            }
-        }
-        shared[backend->id].census = census;
-        shared[backend->id].trust = trust_of(keeper, i);
     }
 }

@@ -97,6 +97,9 @@ apr_status_t clb_wire_check(const clb_msg_t *msg, apr_size_t len)
         return APR_EINVAL;
     }
     switch (msg->kind) {
+    case CLB_MSG_LEASE:
+        return msg->u.lease.extra.count <= CLB_ARGS_MAX ? APR_SUCCESS
+                                                        : APR_EINVAL;
     case CLB_MSG_REFUSED:
         return memchr(msg->u.refused.message, 0,
                       sizeof(msg->u.refused.message)) != NULL

@@ -16,7 +16,7 @@
  */
 
 #define CLB_WIRE_MAGIC 0x434c4257u
-#define CLB_WIRE_VERSION 3u
+#define CLB_WIRE_VERSION 4u
 
 /** stdin, stdout and the scratch files. */
 #define CLB_WIRE_FDS (2 + CLB_FILES_MAX)
@@ -43,6 +43,7 @@ typedef struct clb_msg_lease_t {
     apr_uint32_t backend;      /**< index in the configuration */
     apr_uint64_t nonce;
     clb_talk_t talk;           /**< best a process that holds this one */
+    clb_extra_t extra;         /**< one with these arguments, for it alone */
 } clb_msg_lease_t;
 
 typedef struct clb_msg_grant_t {

@@ -12,6 +12,7 @@ static void check_content(const clb_msg_t *msg)
 {
     switch (msg->kind) {
     case CLB_MSG_LEASE:
+        FUZZ_CHECK(msg->u.lease.extra.count <= CLB_ARGS_MAX, "too many");
         break;
     case CLB_MSG_GRANT:
         FUZZ_CHECK(msg->u.grant.files <= CLB_FILES_MAX, "too many files");

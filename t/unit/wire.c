@@ -38,6 +38,9 @@ static clb_msg_t message(int kind)
     memset(&msg, 0x55, sizeof(msg));
     msg.kind = (apr_uint16_t)kind;
     switch (kind) {
+    case CLB_MSG_LEASE:
+        msg.u.lease.extra.count = CLB_ARGS_MAX;
+        break;
     case CLB_MSG_GRANT:
         msg.u.grant.files = CLB_FILES_MAX;
         break;
@@ -214,6 +217,11 @@ static void more_files(clb_msg_t *msg)
     msg->u.grant.files = CLB_FILES_MAX + 1;
 }
 
+static void more_args(clb_msg_t *msg)
+{
+    msg->u.lease.extra.count = CLB_ARGS_MAX + 1;
+}
+
 static void no_error(clb_msg_t *msg) { msg->u.refused.kind = CLB_ERRORS; }
 static void no_fate(clb_msg_t *msg) { msg->u.release.fate = CLB_FATE_KILL + 1; }
 
@@ -235,6 +243,7 @@ static void bad_content(void)
     is_bad(CLB_MSG_LEASE, next_kind, "a kind that is not known");
     is_bad(CLB_MSG_GRANT, other_kind, "a kind of another length");
     is_bad(CLB_MSG_GRANT, more_files, "more files than there can be");
+    is_bad(CLB_MSG_LEASE, more_args, "more arguments than there can be");
     is_bad(CLB_MSG_REFUSED, no_error, "an error that is none");
     is_bad(CLB_MSG_REFUSED, endless_message, "a message without end");
     is_bad(CLB_MSG_EXITED, endless_tail, "a tail without end");
