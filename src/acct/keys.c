@@ -35,6 +35,9 @@ unsigned clb_scopes_parse(const char *list, apr_pool_t *pool)
         else if (strcmp(name, "admin") == 0) {
             scopes |= CLB_SCOPE_ADMIN;
         }
+        else if (strcmp(name, "run") == 0) {
+            scopes |= CLB_SCOPE_RUN;
+        }
         else {
             return 0;
         }
@@ -102,7 +105,7 @@ static const char *take_line(clb_keys_t *keys, char *line, apr_pool_t *pool)
     }
     if (scopes == NULL
         || (key->scopes = clb_scopes_parse(scopes, pool)) == 0) {
-        return "the third field must be scopes: chat, admin or chat,admin";
+        return "the third field must be scopes: " CLB_SCOPES;
     }
     if (line != NULL && *line != '\0') {
         return "this version knows no attributes: nothing may follow the "

@@ -8,6 +8,10 @@
 /** What a key may do. */
 #define CLB_SCOPE_CHAT  1u   /**< ask models, list them */
 #define CLB_SCOPE_ADMIN 2u   /**< see the state of the server */
+#define CLB_SCOPE_RUN   4u   /**< run CLIs with arguments: /run */
+
+/** What scopes can be, for who writes another. */
+#define CLB_SCOPES "chat, admin, run, or several with commas between"
 
 /** A client's key. The secret itself is nowhere on this machine. */
 typedef struct clb_key_t {

@@ -56,6 +56,10 @@ like($err, qr/alice is in \Q$file\E already/, 'and the refusal says so');
 is($status, 0, 'a part of a name is another name');
 chomp(my $al = $out);
 
+($status, $out) = key('run', $file, 'chat,run');
+is($status, 0, 'any scopes');
+like(slurp($file), qr/^run:[0-9a-f]{64}:chat,run$/m, 'as they were given');
+
 # as an editor may leave it
 open my $edit, '>>', $file or die;
 print $edit '  bob : ', sha256_hex('guess'), ' : admin # no line end';
@@ -65,7 +69,9 @@ is((key('no', $file))[0], 0, 'a key is added after a line without an end');
 like(slurp($file), qr/no line end\nno:/, 'on a line of its own');
 
 for (['', 'no name'], ['a b', 'a name with a blank'], ['a:b', 'with a colon'],
-     ['x' x 65, 'a long name'], ['root', 'an unknown scope', 'root']) {
+     ['x' x 65, 'a long name'], ['root', 'an unknown scope', 'root'],
+     map { ['x', "the scopes '$_'", $_] } 'chat,', ',run', 'chat,,run',
+         'chat run', 'chat,root', 'chat:x', '*') {
     my ($name, $what, @scopes) = @$_;
     my $before = slurp($file);
     my ($status, $out, $err) = key($name, $file, @scopes);

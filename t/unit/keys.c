@@ -15,7 +15,8 @@ static apr_pool_t *pool;
 
 #define NAME "the name must be 1 to 64 letters, digits or any of ._-@"
 #define DIGEST "the second field must be the key's SHA-256 in 64 hex digits"
-#define SCOPES "the third field must be scopes: chat, admin or chat,admin"
+#define SCOPES "the third field must be scopes: chat, admin, run, or several "\
+    "with commas between"
 #define MORE "this version knows no attributes: nothing may follow the scopes"
 
 /* What stands in the file for a secret. */
@@ -72,6 +73,7 @@ static void good_lines(void)
         { "alice:%:chat\r\n", 1, CLB_SCOPE_CHAT },
         { "alice:%:admin\n", 1, CLB_SCOPE_ADMIN },
         { "alice:%:chat,admin\n", 1, CLB_SCOPE_CHAT | CLB_SCOPE_ADMIN },
+        { "alice:%:chat,run\n", 1, CLB_SCOPE_CHAT | CLB_SCOPE_RUN },
         { "alice:%:admin, chat\n", 1, CLB_SCOPE_CHAT | CLB_SCOPE_ADMIN },
         { "alice:%:chat,chat\n", 1, CLB_SCOPE_CHAT },
         { "alice:%:chat:\n", 1, CLB_SCOPE_CHAT },
@@ -176,6 +178,8 @@ static void scopes(void)
     is_int(clb_scopes_parse("chat", pool), CLB_SCOPE_CHAT, "chat");
     is_int(clb_scopes_parse("chat admin", pool),
            CLB_SCOPE_CHAT | CLB_SCOPE_ADMIN, "as Require writes them");
+    is_int(clb_scopes_parse("run,admin", pool),
+           CLB_SCOPE_RUN | CLB_SCOPE_ADMIN, "in any order");
     is_int(clb_scopes_parse("", pool), 0, "none");
     is_int(clb_scopes_parse("chat,sudo", pool), 0, "one that is not known");
 }
