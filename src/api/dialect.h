@@ -43,6 +43,7 @@ typedef struct clb_reply_t {
     apr_array_header_t *calls;   /**< of clb_call_t */
     apr_array_header_t *blocks;  /**< of clb_block_t */
     clb_usage_t usage;
+    clb_exit_t exit;             /**< of the program; zeros if it lives on */
     clb_stop_e stop;
     const char *sequence;        /**< the stop sequence it was, or NULL */
     const char *head;            /**< the dialect's own: start of each chunk */
@@ -71,6 +72,7 @@ typedef struct clb_dialect_t {
     const char *id_prefix;
     int thinks;                  /**< it has a place of its own for reasoning */
     const char *type;            /**< of a stream; NULL = server-sent events */
+    int exits;                   /**< that a program failed is an answer */
     /** Read a request; chat->asked stays NULL if it names no model.
      *  @return APR_SUCCESS, or APR_EGENERAL with @a error set */
     apr_status_t (*parse)(clb_chat_t *chat, const clb_json_t *body,
@@ -120,6 +122,7 @@ extern const clb_dialect_t clb_gemini;
 extern const clb_dialect_t clb_gemini_stream;
 extern const clb_dialect_t clb_gemini_array;
 extern const clb_dialect_t clb_gemini_count;
+extern const clb_dialect_t clb_direct_run;
 
 /** Note an event in reply->calls and reply->blocks. */
 void clb_reply_note(clb_reply_t *reply, const clb_event_t *event);

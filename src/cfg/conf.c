@@ -281,6 +281,12 @@ const char *clb_cmd_anonymous(cmd_parms *cmd, void *dir, const char *text)
                        &((clb_dir_conf_t *)dir)->anonymous);
 }
 
+const char *clb_cmd_run(cmd_parms *cmd, void *dir, int on)
+{
+    ((clb_dir_conf_t *)dir)->run = on != 0;
+    return NULL;
+}
+
 const char *clb_cmd_unsupported(cmd_parms *cmd, void *dir,
                                    const char *text)
 {

@@ -139,6 +139,18 @@ static int anonymous_allowed(request_rec *r)
     }
 }
 
+/* A key is needed, and there is none, or a wrong one. */
+static apr_status_t need_key(request_rec *r, clb_request_t *req)
+{
+    if (req->secret != NULL) {
+        return clb_error_set(&req->error, r->pool, CLB_AUTH_INVALID, NULL,
+                             "the API key is not valid here");
+    }
+    return clb_error_set(&req->error, r->pool, CLB_AUTH_MISSING, NULL,
+                         "no API key was given: send it as 'Authorization: "
+                         "Bearer KEY'");
+}
+
 static apr_status_t identify(request_rec *r, clb_request_t *req)
 {
     const clb_keys_t *keys = clb_server_conf(r->server)->keys;
@@ -161,13 +173,7 @@ static apr_status_t identify(request_rec *r, clb_request_t *req)
         req->anonymous = 1;
         return APR_SUCCESS;
     }
-    if (req->secret != NULL) {
-        return clb_error_set(&req->error, r->pool, CLB_AUTH_INVALID, NULL,
-                             "the API key is not valid here");
-    }
-    return clb_error_set(&req->error, r->pool, CLB_AUTH_MISSING, NULL,
-                         "no API key was given: send it as 'Authorization: "
-                         "Bearer KEY'");
+    return need_key(r, req);
 }
 
 apr_status_t clb_identify(request_rec *r)
@@ -191,6 +197,10 @@ int clb_may(request_rec *r, unsigned scope)
         return 0;
     }
     has = req->key != NULL ? req->key->scopes : CLB_SCOPE_CHAT;
+    if ((has & scope) != scope && req->anonymous) {
+        need_key(r, req);
+        return 0;
+    }
     if ((has & scope) != scope) {
         clb_error_set(&req->error, r->pool, CLB_FORBIDDEN, NULL,
                       "the API key may not do this");
@@ -269,8 +279,9 @@ static authz_status check_scope(request_rec *r, const char *line,
     if (clb_may(r, *(const unsigned *)parsed)) {
         return AUTHZ_GRANTED;
     }
-    return req->error.kind == CLB_FORBIDDEN ? AUTHZ_DENIED
-                                            : AUTHZ_DENIED_NO_USER;
+    /* httpd would go on to ask for the name of who has none */
+    return req->error.kind == CLB_FORBIDDEN || req->anonymous
+         ? AUTHZ_DENIED : AUTHZ_DENIED_NO_USER;
 }
 
 static const char *parse_scope(cmd_parms *cmd, const char *line,
@@ -281,7 +292,7 @@ static const char *parse_scope(cmd_parms *cmd, const char *line,
     *scopes = clb_scopes_parse(line, cmd->temp_pool);
     *parsed = scopes;
     return *scopes != 0 ? NULL
-         : "Require clibridge-scope: needs scopes: chat, admin or both";
+         : "Require clibridge-scope: needs scopes: " CLB_SCOPES;
 }
 
 static const authz_provider scope_provider = { check_scope, parse_scope };

@@ -83,6 +83,7 @@ clb_dir_conf_t clb_dir_conf(const request_rec *r)
     DEFAULT(max_body, 32 * 1024 * 1024);
     DEFAULT(max_answer, 16 * 1024 * 1024);
     DEFAULT(anonymous, CLB_ANONYMOUS_LOOPBACK);
+    DEFAULT(run, 0);
     DEFAULT(unsupported, CLB_UNSUPPORTED_WARN);
     DEFAULT(reasoning, CLB_REASONING_FIELD);
     return conf;

@@ -44,6 +44,7 @@ typedef enum clb_unsupported_e {
     F(apr_off_t, max_body, CLB_UNSET)               \
     F(apr_off_t, max_answer, CLB_UNSET)             \
     F(int, anonymous, CLB_UNSET)                    \
+    F(int, run, CLB_UNSET)                          \
     F(int, unsupported, CLB_UNSET)                  \
     F(int, reasoning, CLB_UNSET)                    \
     F(apr_array_header_t *, origins, NULL)

@@ -50,10 +50,12 @@ static int dispatch(request_rec *r, const clb_route_t *route)
     if (route->kind == CLB_ROUTE_STATUS) {
         return clb_handle_status(r);
     }
-    if (!clb_may(r, CLB_SCOPE_CHAT)) {
+    if (!clb_may(r, route->kind == CLB_ROUTE_RUN ? CLB_SCOPE_RUN
+                                                 : CLB_SCOPE_CHAT)) {
         return clb_reply_error(r, route->dialect, &clb_request(r)->error);
     }
     switch (route->kind) {
+    case CLB_ROUTE_RUN: return clb_handle_turn(r);
     case CLB_ROUTE_TURN: return r->method_number == M_POST
                               ? clb_handle_turn(r) : clb_handle_socket(r);
     case CLB_ROUTE_SOCKET: return clb_handle_socket(r);
@@ -84,7 +86,8 @@ int clb_handler(request_rec *r)
         return DECLINED;
     }
     route = clb_request_route(r);
-    if (route.kind == CLB_ROUTE_NONE) {
+    if (route.kind == CLB_ROUTE_NONE
+        || (route.kind == CLB_ROUTE_RUN && !clb_dir_conf(r).run)) {
         return refuse(r, &route, CLB_NOT_FOUND, apr_psprintf(r->pool,
                       "there is no '%s %s' here%s%s", r->method, r->uri,
                       route.rest != NULL ? ": " : "",

@@ -115,6 +115,22 @@ static apr_status_t check_needs(clb_job_t *job)
                          clb_chat_need_names(lacks, job->r->pool));
 }
 
+/* Words for the command line must be among those of CLIBridgeRunArg. */
+static apr_status_t check_args(clb_job_t *job)
+{
+    const apr_array_header_t *args = job->chat->args;
+    int wrong = clb_extra_find(&job->extra, job->backend->runs, args);
+    apr_pool_t *pool = job->r->pool;
+
+    return wrong < 0 ? APR_SUCCESS
+         : clb_error_set(&job->error, pool, CLB_BAD_REQUEST, "args",
+                         "the backend '%s' does not allow %s in 'args' "
+                         "(CLIBridgeRunArg)", job->backend->name,
+                         wrong == args->nelts ? "such an end"
+                         : apr_psprintf(pool, "'%.100s'", APR_ARRAY_IDX(
+                                        args, wrong, const char *)));
+}
+
 static const char *ignored(const clb_chat_t *chat,
                            const clb_backend_t *backend, apr_pool_t *pool)
 {
@@ -163,7 +179,8 @@ apr_status_t clb_job_prepare(clb_job_t *job, clb_json_t *body)
     if ((rv = take_chat(job, body)) != APR_SUCCESS
         || (rv = take_backend(job)) != APR_SUCCESS
         || job->route.kind == CLB_ROUTE_COUNT
-        || (rv = check_needs(job)) != APR_SUCCESS) {
+        || (rv = check_needs(job)) != APR_SUCCESS
+        || (rv = check_args(job)) != APR_SUCCESS) {
         return rv;
     }
     return check_ignored(job);
@@ -247,6 +264,15 @@ static void finish(const clb_job_t *job, const clb_turn_t *turn,
     }
 }
 
+/* CLIBridgeTimeout turn, unless the client has less patience. */
+static apr_interval_time_t patience(const clb_job_t *job)
+{
+    double asked = job->chat->timeout * APR_USEC_PER_SEC;
+
+    return asked > 0 && asked < (double)job->conf.turn
+         ? (apr_interval_time_t)asked : job->conf.turn;
+}
+
 static void fill(clb_turn_t *turn, const clb_job_t *job, clb_stream_t *stream)
 {
     const clb_dir_conf_t *conf = &job->conf;
@@ -259,10 +285,11 @@ static void fill(clb_turn_t *turn, const clb_job_t *job, clb_stream_t *stream)
     turn->key = clb_fairness_key(job->r);
     turn->owner = clb_owner(job->r);
     turn->chat = job->chat;
+    turn->extra = job->extra;
     turn->limits.queue = turn->run->global->queue_timeout;
     turn->limits.first = conf->first;
     turn->limits.idle = conf->idle;
-    turn->limits.turn = conf->turn;
+    turn->limits.turn = patience(job);
     turn->limits.tick = job->chat->background ? CLB_STORED_TICK
                       : job->chat->stream ? conf->keep_alive : 0;
     /* a CLI repeats an answer as one line, with escapes */

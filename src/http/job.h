@@ -12,6 +12,7 @@ typedef struct clb_job_t {
     clb_stored_t *stored;        /**< answers that are kept, this one too */
     clb_chat_t *chat;
     const clb_backend_t *backend;
+    clb_extra_t extra;           /**< arguments for this turn alone */
     clb_error_t error;
 } clb_job_t;
 

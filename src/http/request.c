@@ -63,10 +63,25 @@ static int has_handler(request_rec *r)
     return name != NULL && strcmp(name, HANDLER) == 0;
 }
 
+static int is_run(request_rec *r)
+{
+    return r->uri != NULL
+        && clb_route(r->uri, 1, r->pool).kind == CLB_ROUTE_RUN;
+}
+
+/* Below /v1 and so on where CLIBridge is on, and /run where that is on, too:
+ * otherwise it may be somebody else's path. */
+static int at_root(request_rec *r)
+{
+    return clb_server_conf(r->server)->enabled == 1
+        && (clb_route_at_root(r->uri)
+            || (r->per_dir_config != NULL && clb_dir_conf(r).run
+                && is_run(r)));
+}
+
 int clb_request_is_ours(request_rec *r)
 {
-    return has_handler(r) || (clb_server_conf(r->server)->enabled == 1
-                              && clb_route_at_root(r->uri));
+    return has_handler(r) || at_root(r);
 }
 
 const char *clb_request_version(request_rec *r)
@@ -319,8 +334,7 @@ int clb_request_slashes(request_rec *r)
 
 int clb_request_no_file(request_rec *r)
 {
-    return clb_server_conf(r->server)->enabled == 1
-        && clb_route_at_root(r->uri) ? OK : DECLINED;
+    return at_root(r) ? OK : DECLINED;
 }
 
 int clb_request_no_type(request_rec *r)
@@ -370,9 +384,17 @@ void clb_request_register(void)
                               AP_FTYPE_CONTENT_SET);
 }
 
+/* /run is not on, and nobody else has it. */
+static int nobodys_run(request_rec *r)
+{
+    return r->status == HTTP_NOT_FOUND
+        && clb_server_conf(r->server)->enabled == 1 && is_run(r);
+}
+
 void clb_request_refused(request_rec *r)
 {
-    if (r->status >= 400 && r->uri != NULL && clb_request_is_ours(r)) {
+    if (r->status >= 400 && r->uri != NULL
+        && (clb_request_is_ours(r) || nobodys_run(r))) {
         adopt(r);
         ap_add_output_filter(FILTER, NULL, r, r->connection);
     }

@@ -25,7 +25,8 @@ typedef struct clb_request_t {
 clb_request_t *clb_request(request_rec *r);
 
 /** 1 if @a r is on a path this module answers: by `SetHandler clibridge`, or
- *  below /v1, /v1beta and /health where `CLIBridge On`. */
+ *  below /v1, /v1beta and /health where `CLIBridge On`, /run where
+ *  `CLIBridgeRun On`. */
 int clb_request_is_ours(request_rec *r);
 
 /** The route of @a r, which is ours. One that several dialects have is in the

@@ -27,6 +27,7 @@ static const struct {
     { "/models", { CLB_ROUTE_MODELS, CLB_GET, NULL, NULL } },
     { "/auth/status", { CLB_ROUTE_STATUS, CLB_GET, NULL, NULL } },
     { "/health", { CLB_ROUTE_HEALTH, CLB_GET, NULL, NULL } },
+    { "/run", { CLB_ROUTE_RUN, CLB_POST, &clb_direct_run, NULL } },
 };
 
 static const char *normal(const char *path, apr_pool_t *pool)
@@ -49,12 +50,12 @@ static int ends_with(const char *path, const char *end)
     return have >= want && strcmp(path + have - want, end) == 0;
 }
 
-/* What follows the version, or the very path of /health. At the root nothing
- * may stand before: what is written in <Location /v1> holds for all of the
- * API, and /v1beta is Google's. @return NULL if @a path is no such one */
+/* What follows the version, or the very path of /health or /run. At the root
+ * nothing may stand before: what is written in <Location /v1> holds for all of
+ * the API, and /v1beta is Google's. @return NULL if @a path is no such one */
 static const char *anchored(const char *path)
 {
-    if (strcmp(path, "/health") == 0) {
+    if (strcmp(path, "/health") == 0 || strcmp(path, "/run") == 0) {
         return path;
     }
     if (strncmp(path, "/v1beta/models", 14) == 0) {

@@ -14,6 +14,7 @@
 typedef enum clb_route_e {
     CLB_ROUTE_NONE,       /**< route->rest: why not, or NULL */
     CLB_ROUTE_TURN,       /**< a model answers, in route->dialect */
+    CLB_ROUTE_RUN,        /**< the same for who may run, where it is on */
     CLB_ROUTE_SOCKET,     /**< the same over and over, on a WebSocket */
     CLB_ROUTE_KEPT,       /**< an answer that was kept */
     CLB_ROUTE_ITEMS,      /**< what it is an answer to */
@@ -36,10 +37,9 @@ typedef struct clb_route_t {
 /**
  * The route of a path. Slashes are merged and one at the end is dropped.
  * @param path the decoded path; route.rest is in @a pool
- * @param at_root the path must be /health or a route below /v1 or /v1beta, of
- *        which the latter has Google's alone; otherwise the
- *        longest known end of it counts, so that a Location may put anything
- *        before
+ * @param at_root the path must be /health, /run or a route below /v1 or
+ *        /v1beta, of which the latter has Google's alone; otherwise the longest
+ *        known end of it counts, so that a Location may put anything before
  */
 clb_route_t clb_route(const char *path, int at_root, apr_pool_t *pool);
 

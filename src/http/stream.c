@@ -119,6 +119,14 @@ static void first_words(clb_stream_t *stream)
     }
 }
 
+static void take_exit(clb_reply_t *reply, const clb_exit_t *how)
+{
+    if (how != NULL) {
+        reply->exit.status = how->status;
+        reply->exit.said = apr_pstrdup(reply->pool, how->said);
+    }
+}
+
 static apr_status_t gather(clb_stream_t *stream, const clb_event_t *event)
 {
     clb_reply_t *reply = stream->reply;
@@ -159,14 +167,18 @@ apr_status_t clb_stream_flush(void *baton)
 static apr_status_t fail(clb_stream_t *stream, const clb_error_t *error)
 {
     stream->error = error->kind;
+    apr_table_setn(stream->r->notes, "clibridge-error",
+                   clb_error_info(error->kind)->name);
+    if (stream->dialect->exits && stream->reply->exit.status != 0) {
+        stream->whole = 1;
+        return APR_SUCCESS;
+    }
     keep(stream, CLB_FAILED, error);
     if (!stream->begun) {
         clb_reply_error(stream->r, stream->dialect, error);
         return APR_SUCCESS;
     }
     stream->dialect->error(stream->reply, error);
-    apr_table_setn(stream->r->notes, "clibridge-error",
-                   clb_error_info(error->kind)->name);
     return flush(stream);
 }
 
@@ -186,6 +198,7 @@ apr_status_t clb_stream_event(void *baton, const clb_event_t *event)
 {
     clb_stream_t *stream = baton;
 
+    take_exit(stream->reply, event->exit);
     switch (event->kind) {
     case CLB_EV_START:
     case CLB_EV_USAGE:

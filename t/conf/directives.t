@@ -87,6 +87,7 @@ my %good = (
     CLIBridgeReasoning    => ['field', 'tags', 'Off'],
     CLIBridgeOrigin       => ['*', 'https://chat.example.org',
                               'http://localhost:3000 https://example.org'],
+    CLIBridgeRun          => ['On', 'off'],
 );
 my %bad = (
     CLIBridgeUser => $> ? {}     # read only by root
@@ -156,6 +157,8 @@ my %good_there = (
     CLIBridgeDriver  => ['command', 'claude'],
     CLIBridgeProgram => ['/bin/cat', '/no/such/program'],
     CLIBridgeArg     => ['-c', '-c some.setting=1', '"one word"'],
+    CLIBridgeRunArg  => ['--verbose', '--effort high', '"two words" ""',
+                         join ' ', 1 .. 32],
     CLIBridgeEnv     => ['NAME value', 'NAME "two words"'],
     CLIBridgeEnvFile => ['NAME @ROOT@/httpd.conf', 'NAME httpd.conf'],
     CLIBridgeModels  => ['one', 'claude-* haiku son?et'],
@@ -176,6 +179,9 @@ my %bad_there = (
     CLIBridgeProgram => {
         'bin/cat' => "write an absolute path, not 'bin/cat'",
         'cat'     => "write an absolute path, not 'cat'",
+    },
+    CLIBridgeRunArg => {
+        map { $_ => 'write 1 to 32 words' } '', join ' ', 1 .. 33
     },
     CLIBridgeEnv => {
         map { $_ => "write a variable's name, then its value, as two words" }
@@ -244,7 +250,7 @@ bad(backend($_), qr/^\Q$_\E (?:takes|requires) \w+/m, name => "$_ alone")
     for qw(CLIBridgeDriver CLIBridgeProgram CLIBridgeArg CLIBridgeEnv
            CLIBridgeEnvFile CLIBridgeModels CLIBridgeHome CLIBridgeReuse
            CLIBridgePark CLIBridgeUntested CLIBridgeTools);
-bad('CLIBridge maybe', 'CLIBridge must be On or Off');
+bad("$_ maybe", "$_ must be On or Off") for qw(CLIBridge CLIBridgeRun);
 
 # --- where a directive may stand ------------------------------------------
 
@@ -259,10 +265,10 @@ my @host   = qw(CLIBridge CLIBridgeKeyFile CLIBridgeAlias
                 CLIBridgeDefaultModel CLIBridgeDefaultBackend);
 my @dir    = qw(CLIBridgeTimeout CLIBridgeKeepAlive CLIBridgeMaxBody
                 CLIBridgeMaxAnswer CLIBridgeAnonymous CLIBridgeUnsupported
-                CLIBridgeReasoning CLIBridgeOrigin);
+                CLIBridgeReasoning CLIBridgeOrigin CLIBridgeRun);
 my @both   = qw(CLIBridgeHome CLIBridgeEnv CLIBridgeEnvFile);
-my @there  = qw(CLIBridgeDriver CLIBridgeProgram CLIBridgeArg CLIBridgeModels
-                CLIBridgeReuse CLIBridgeWarm CLIBridgePark
+my @there  = qw(CLIBridgeDriver CLIBridgeProgram CLIBridgeArg
+                CLIBridgeRunArg CLIBridgeModels CLIBridgeReuse CLIBridgeWarm CLIBridgePark
                 CLIBridgeUntested CLIBridgeTools);
 
 for my $name (@global) {
@@ -281,10 +287,10 @@ bad("$_ $value{$_}", "$_: belongs into a <CLIBridgeBackend> section")
 good(account("$_ $value{$_}")) for @both;
 
 my $belongs = 'does not belong into this section; what does:';
-my $inside  = 'CLIBridgeDriver CLIBridgeProgram CLIBridgeArg CLIBridgeEnv '
-            . 'CLIBridgeEnvFile CLIBridgeModels CLIBridgeHome CLIBridgeTools '
-            . 'CLIBridgeSlots CLIBridgeReuse CLIBridgeWarm CLIBridgePark '
-            . 'CLIBridgeUntested <CLIBridgeAccount>';
+my $inside  = 'CLIBridgeDriver CLIBridgeProgram CLIBridgeArg CLIBridgeRunArg '
+            . 'CLIBridgeEnv CLIBridgeEnvFile CLIBridgeModels CLIBridgeHome '
+            . 'CLIBridgeTools CLIBridgeSlots CLIBridgeReuse CLIBridgeWarm '
+            . 'CLIBridgePark CLIBridgeUntested <CLIBridgeAccount>';
 bad(backend("$_ $value{$_}"), "<CLIBridgeBackend>: $_ $belongs $inside",
     name => "$_ in a backend", at => $_)
     for grep({ $_ ne 'CLIBridgeSlots' } @global), @host, @dir;
@@ -402,6 +408,10 @@ bad(join('', map { backend('', "b$_") } 1 .. 32),
     'CLIBridgeBackend: there can be 31 backends at most',
     name => '32 backends');
 good(join('', map { backend('', "b$_") } 1 .. 31), name => '31 backends');
+bad(backend("CLIBridgeRunArg -a\n" x 33),
+    'CLIBridgeRunArg: there can be 32 in a backend at most',
+    name => '33 arguments of runs');
+good(backend("CLIBridgeRunArg -a\n" x 32), name => '32 arguments of runs');
 
 bad("Mutex $_ clibridge-slots", "Mutex: '$_' cannot protect clibridge-slots; "
     . 'write pthread or fcntl') for qw(sysvsem posixsem flock);
@@ -426,6 +436,8 @@ sub key_file {
 my $first = "a:$digest{a}:chat\n";
 good(key_file("# keys\n\n$first  b:$digest{b}:chat,admin   # Bob\n"),
      name => 'a key file');
+my $scopes = 'the third field must be scopes: chat, admin, run, or several '
+           . 'with commas between';
 my %line = (
     ":$digest{b}:chat"   => 'the name must be 1 to 64 letters, digits or any '
                             . 'of ._-@',
@@ -433,10 +445,8 @@ my %line = (
                             . ' hex digits',
     'b:secret:chat'      => "the second field must be the key's SHA-256 in 64"
                             . ' hex digits',
-    "b:$digest{b}"       => 'the third field must be scopes: chat, admin or '
-                            . 'chat,admin',
-    "b:$digest{b}:root"  => 'the third field must be scopes: chat, admin or '
-                            . 'chat,admin',
+    "b:$digest{b}"       => $scopes,
+    "b:$digest{b}:root"  => $scopes,
     "b:$digest{b}:chat:rate=1" => 'this version knows no attributes: nothing '
                             . 'may follow the scopes',
     "a:$digest{b}:chat"  => 'the name stands twice',

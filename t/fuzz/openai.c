@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A body as a request of both dialects: it is taken with values in their
+/* A body as a request of both dialects, and as a direct run: it is taken with values in their
  * range or refused with a reason. What is taken can be written for Claude Code
  * and has a normal form. An answer that says it all again is valid in every
  * form. */
@@ -65,6 +65,31 @@ static void answer(const clb_dialect_t *dialect, clb_chat_t *chat,
     FUZZ_CHECK(back != NULL && strcmp(back, text) == 0, "%s", back);
 }
 
+/* What it asks for is within the limits; what it gets is the answer. */
+static void run(clb_chat_t *chat, const char *text, apr_pool_t *pool)
+{
+    clb_reply_t *reply = clb_reply_create(&clb_direct_run, chat, "1", pool);
+    clb_json_t *json;
+    const char *why, *back;
+    int i;
+
+    FUZZ_CHECK(chat->timeout >= 0 && !chat->stream, "%g", chat->timeout);
+    FUZZ_CHECK(chat->args->nelts <= CLB_ARGS_MAX, "%d", chat->args->nelts);
+    for (i = 0; i < chat->args->nelts; i++) {
+        check_text(APR_ARRAY_IDX(chat->args, i, const char *), pool);
+    }
+    clb_buf_puts(&reply->text, text);
+    reply->exit.said = text;
+    clb_direct_run.whole(reply);
+    FUZZ_CHECK(clb_json_parse(&json, reply->out.data, reply->out.len,
+               CLB_JSON_STRICT, &why, pool) == APR_SUCCESS, "%s", why);
+    back = clb_json_get_string(json, "output");
+    FUZZ_CHECK(back != NULL && strstr(text, back) != NULL, "%s", back);
+    back = clb_json_get_string(json, "stdout");
+    FUZZ_CHECK(chat->verbatim ? back != NULL && strcmp(back, text) == 0
+                              : back == NULL, "%s", back);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const clb_dialect_t *const dialects[] = {
@@ -72,8 +97,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     };
     apr_pool_t *pool = fuzz_pool();
     const char *text = clb_utf8_clean(pool, (const char *)data, size, NULL);
+    clb_chat_t *ran = read_chat(&clb_direct_run, NULL, data, size, pool);
     int i;
 
+    if (ran != NULL) {
+        run(ran, text, pool);
+    }
     for (i = 0; i < 2; i++) {
         clb_chat_t *chat = read_chat(dialects[i], NULL, data, size, pool);
 

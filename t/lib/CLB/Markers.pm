@@ -27,6 +27,8 @@ package CLB::Markers;
 #                   /dev/null for its descriptors
 #   closeout        closes stdout and lives on
 #   env:NAME        "env NAME=value;" or "env NAME unset;"
+#   args            "args <a> <b>;", what it was started with
+#   say2:TEXT       writes that text to stderr
 #   cwd             "cwd=PATH entries=a,b;"
 #   fds             "fds 0=target 1=target;"
 #   status          signal, id and process-group lines of /proc/self/status
@@ -57,17 +59,19 @@ use POSIX ();
 
 our @EXPORT_OK = qw(parse strip context plan play);
 
+my @args = @ARGV;    # before options are taken out of it
+
 my $bare = join '|', qw(
     reset images tools garbage hang ignoreterm fork setsid closeout cwd fds
-    status request halfline notjson surrogate nostdin ignorecancel);
+    args status request halfline notjson surrogate nostdin ignorecancel);
 my $with = join '|', qw(
     say64 say stream tool64 tool think error find finish usage sleep
-    exit stderr big env gate then);
+    exit stderr say2 big env gate then);
 my $marker = qr/\[\[($bare|(?:$with):.*?)\]\]/s;
 
 # Steps that answer something; a turn without any of them says "ok".
 my %speaks = map { $_ => 1 }
-    qw(text garbage surrogate big fork setsid env cwd fds status request);
+    qw(text garbage surrogate big fork setsid env args cwd fds status request);
 
 sub unbase64 {
     Encode::decode('UTF-8', MIME::Base64::decode_base64($_[0]));
@@ -282,6 +286,13 @@ sub do_setsid {
 sub do_env {
     my ($name) = @_;
     return exists $ENV{$name} ? "env $name=$ENV{$name};" : "env $name unset;";
+}
+
+sub do_args { 'args' . join('', map { " <$_>" } @args) . ';' }
+
+sub do_say2 {
+    print STDERR Encode::encode('UTF-8', $_[0]);
+    return;
 }
 
 sub do_cwd {
