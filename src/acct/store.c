@@ -12,12 +12,17 @@
 #include <apr_hash.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 /* Hex digits of the owner's digest in a name. */
 #define OWNER 32
+
+#define TEMPORARY ".XXXXXX"
 
 /* The directory is looked through each so many times. */
 #define SWEEP_EACH 16
@@ -77,6 +82,13 @@ static int older(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* The name of a text, or of one that is being written. */
+static int is_name(const char *name)
+{
+    return *name == '.' ? strlen(name) == sizeof(TEMPORARY) - 1
+         : strspn(name, "0123456789abcdef") == OWNER && name[OWNER] == '-';
+}
+
 static void discard(const clb_store_t *store, const char *name,
                     apr_pool_t *pool)
 {
@@ -99,7 +111,7 @@ static apr_array_header_t *gather(const clb_store_t *store, apr_pool_t *pool)
            == APR_SUCCESS) {
         found_t one = { info.name, info.mtime, info.size };
 
-        if (info.filetype != APR_REG) {
+        if (info.filetype != APR_REG || !is_name(info.name)) {
             continue;
         }
         if (info.mtime + (*info.name == '.' ? UNFINISHED : store->age) < now) {
@@ -117,7 +129,18 @@ static apr_array_header_t *gather(const clb_store_t *store, apr_pool_t *pool)
     return list;
 }
 
-/* Bytes by owner. */
+typedef struct share_t {
+    apr_off_t size;
+    int next;                    /* no text of the owner comes before */
+} share_t;
+
+/* What a text counts: one that is empty must, too. */
+static apr_off_t weight(const found_t *one)
+{
+    return one->size + 1;
+}
+
+/* What each owner has. */
 static apr_hash_t *shares(const apr_array_header_t *list, apr_pool_t *pool)
 {
     apr_hash_t *all = apr_hash_make(pool);
@@ -125,13 +148,13 @@ static apr_hash_t *shares(const apr_array_header_t *list, apr_pool_t *pool)
 
     for (i = 0; i < list->nelts; i++) {
         const found_t *one = &APR_ARRAY_IDX(list, i, found_t);
-        apr_off_t *share = apr_hash_get(all, one->name, OWNER);
+        share_t *share = apr_hash_get(all, one->name, OWNER);
 
         if (share == NULL) {
             share = apr_pcalloc(pool, sizeof(*share));
             apr_hash_set(all, one->name, OWNER, share);
         }
-        *share += one->size;
+        share->size += weight(one);
     }
     return all;
 }
@@ -141,13 +164,13 @@ static const char *richest(apr_hash_t *all, apr_pool_t *pool)
 {
     apr_hash_index_t *hi;
     const char *owner = NULL;
-    apr_off_t most = -1;
+    apr_off_t most = 0;
 
     for (hi = apr_hash_first(pool, all); hi != NULL; hi = apr_hash_next(hi)) {
-        const apr_off_t *share = apr_hash_this_val(hi);
+        const share_t *share = apr_hash_this_val(hi);
 
-        if (*share > most) {
-            most = *share;
+        if (share->size > most) {
+            most = share->size;
             owner = apr_hash_this_key(hi);
         }
     }
@@ -160,22 +183,15 @@ static apr_off_t discard_one(const clb_store_t *store,
                              apr_pool_t *pool)
 {
     const char *owner = richest(all, pool);
-    int i;
+    share_t *share = apr_hash_get(all, owner, OWNER);
+    const found_t *one;
 
-    for (i = 0; i < list->nelts; i++) {
-        found_t *one = &APR_ARRAY_IDX(list, i, found_t);
-
-        if (one->name != NULL && memcmp(one->name, owner, OWNER) == 0) {
-            apr_off_t *share = apr_hash_get(all, owner, OWNER);
-
-            discard(store, one->name, pool);
-            one->name = NULL;
-            /* who has nothing left is not the richest, be all texts empty */
-            *share = *share > one->size ? *share - one->size : -1;
-            return one->size;
-        }
-    }
-    return 0;
+    do {
+        one = &APR_ARRAY_IDX(list, share->next++, found_t);
+    } while (memcmp(one->name, owner, OWNER) != 0);
+    discard(store, one->name, pool);
+    share->size -= weight(one);
+    return one->size;
 }
 
 void clb_store_sweep(const clb_store_t *store, apr_pool_t *parent)
@@ -204,15 +220,45 @@ void clb_store_sweep(const clb_store_t *store, apr_pool_t *parent)
 
 /* --- one text --- */
 
-static apr_status_t write_file(const char *path, const char *data,
-                               apr_size_t len, clb_version_t *version,
-                               apr_pool_t *pool)
+/* An inode is used again when its file is gone, but hardly for a text that is
+ * as long. */
+#define VERSION (APR_FINFO_INODE | APR_FINFO_SIZE)
+
+static clb_version_t version_of(const apr_finfo_t *info)
+{
+    return (clb_version_t)info->inode ^ (clb_version_t)info->size << 40;
+}
+
+static apr_status_t look(const clb_store_t *store, const char *path,
+                         apr_finfo_t *info, apr_pool_t *pool)
+{
+    return path == NULL
+        || apr_stat(info, path, VERSION | APR_FINFO_MTIME | APR_FINFO_TYPE
+                    | APR_FINFO_LINK, pool) != APR_SUCCESS
+        || info->filetype != APR_REG
+        || info->mtime + store->age < apr_time_now() ? APR_ENOENT
+                                                     : APR_SUCCESS;
+}
+
+/* What is there may not change while it is looked at and then replaced or
+ * removed: threads count here as well as processes.
+ * @return a descriptor to close */
+static int lock(const clb_store_t *store)
+{
+    int fd = open(store->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    while (fd >= 0 && flock(fd, LOCK_EX) != 0 && errno == EINTR) {
+    }
+    return fd;
+}
+
+/* @param temp set to the name of the file */
+static apr_status_t write_file(char *temp, const char *data, apr_size_t len,
+                               clb_version_t *version, apr_pool_t *pool)
 {
     apr_file_t *file;
     apr_finfo_t info;
     apr_status_t rv, closed;
-    const char *slash = strrchr(path, '/');
-    char *temp = apr_psprintf(pool, "%.*s/.XXXXXX", (int)(slash - path), path);
 
     rv = apr_file_mktemp(&file, temp, APR_FOPEN_CREATE | APR_FOPEN_WRITE
                          | APR_FOPEN_EXCL, pool);
@@ -221,18 +267,29 @@ static apr_status_t write_file(const char *path, const char *data,
     }
     rv = apr_file_write_full(file, data, len, NULL);
     if (rv == APR_SUCCESS) {
-        rv = apr_file_info_get(&info, APR_FINFO_INODE, file);
+        rv = apr_file_info_get(&info, VERSION, file);
     }
     closed = apr_file_close(file);
-    rv = rv != APR_SUCCESS ? rv : closed;
-    if (rv == APR_SUCCESS) {
-        rv = apr_file_rename(temp, path, pool);
+    if (rv == APR_SUCCESS && closed == APR_SUCCESS) {
+        *version = version_of(&info);
     }
-    if (rv != APR_SUCCESS) {
-        apr_file_remove(temp, pool);
-    }
-    else if (version != NULL) {
-        *version = (clb_version_t)info.inode;
+    return rv != APR_SUCCESS ? rv : closed;
+}
+
+/* Let the file @a temp be @a path, where @a version must be, unless it is 0. */
+static apr_status_t replace(const clb_store_t *store, const char *path,
+                            const char *temp, clb_version_t version,
+                            apr_pool_t *pool)
+{
+    apr_finfo_t info;
+    int fd = lock(store);
+    apr_status_t rv = fd < 0 ? APR_EACCES
+        : version != 0 && (look(store, path, &info, pool) != APR_SUCCESS
+                           || version_of(&info) != version) ? APR_ENOENT
+        : apr_file_rename(temp, path, pool);
+
+    if (fd >= 0) {
+        close(fd);
     }
     return rv;
 }
@@ -243,6 +300,9 @@ apr_status_t clb_store_put(const clb_store_t *store, const char *owner,
 {
     static apr_uint32_t puts;
     const char *path = path_of(store, owner, id, pool);
+    char *temp = apr_pstrcat(pool, store->dir, "/" TEMPORARY, NULL);
+    clb_version_t mine = 0;
+    apr_status_t rv;
 
     if (path == NULL) {
         return APR_EACCES;
@@ -250,28 +310,50 @@ apr_status_t clb_store_put(const clb_store_t *store, const char *owner,
     if (apr_atomic_inc32(&puts) % SWEEP_EACH == 0) {
         clb_store_sweep(store, pool);
     }
-    return write_file(path, data, len, version, pool);
+    rv = write_file(temp, data, len, &mine, pool);
+    if (rv == APR_SUCCESS) {
+        rv = replace(store, path, temp, *version, pool);
+    }
+    if (rv == APR_SUCCESS) {
+        *version = mine;
+    }
+    else {
+        apr_file_remove(temp, pool);
+    }
+    return rv;
 }
 
-static apr_status_t look(const clb_store_t *store, const char *path,
-                         apr_finfo_t *info, apr_pool_t *pool)
+/* Read @a file, which others may have put there since its name was found. */
+static apr_status_t read_file(apr_file_t *file, apr_off_t longest,
+                              clb_buf_t *data, clb_version_t *version)
 {
-    return path == NULL
-        || apr_stat(info, path, APR_FINFO_INODE | APR_FINFO_MTIME
-                    | APR_FINFO_SIZE | APR_FINFO_TYPE | APR_FINFO_LINK, pool)
-           != APR_SUCCESS
-        || info->filetype != APR_REG
-        || info->mtime + store->age < apr_time_now() ? APR_ENOENT
-                                                     : APR_SUCCESS;
+    apr_finfo_t info;
+    apr_size_t len;
+
+    if (apr_file_info_get(&info, VERSION, file) != APR_SUCCESS) {
+        return APR_ENOENT;
+    }
+    if (info.size > longest) {
+        return APR_ENOSPC;
+    }
+    len = (apr_size_t)info.size;
+    if (apr_file_read_full(file, clb_buf_room(data, len), len, NULL)
+        != APR_SUCCESS) {
+        return APR_ENOENT;
+    }
+    data->len += len;
+    data->data[data->len] = '\0';
+    *version = version_of(&info);
+    return APR_SUCCESS;
 }
 
 apr_status_t clb_store_get(const clb_store_t *store, const char *owner,
-                           const char *id, clb_buf_t *data, apr_pool_t *pool)
+                           const char *id, clb_buf_t *data,
+                           clb_version_t *version, apr_pool_t *pool)
 {
     const char *path = path_of(store, owner, id, pool);
     apr_finfo_t info;
     apr_file_t *file;
-    apr_size_t len;
     apr_status_t rv;
 
     if (look(store, path, &info, pool) != APR_SUCCESS
@@ -279,16 +361,9 @@ apr_status_t clb_store_get(const clb_store_t *store, const char *owner,
                          pool) != APR_SUCCESS) {
         return APR_ENOENT;
     }
-    len = (apr_size_t)info.size;
-    if (info.size > store->longest) {
-        rv = APR_ENOSPC;
-    }
-    else {
-        rv = apr_file_read_full(file, clb_buf_room(data, len), len, &len);
-        data->len += rv == APR_SUCCESS ? len : 0;
-    }
+    rv = read_file(file, store->longest, data, version);
     apr_file_close(file);
-    return rv == APR_SUCCESS || rv == APR_ENOSPC ? rv : APR_ENOENT;
+    return rv;
 }
 
 apr_status_t clb_store_remove(const clb_store_t *store, const char *owner,
@@ -296,10 +371,15 @@ apr_status_t clb_store_remove(const clb_store_t *store, const char *owner,
 {
     const char *path = path_of(store, owner, id, pool);
     apr_finfo_t info;
+    int fd = lock(store);
+    apr_status_t rv = fd >= 0 && look(store, path, &info, pool) == APR_SUCCESS
+                      && apr_file_remove(path, pool) == APR_SUCCESS
+                    ? APR_SUCCESS : APR_ENOENT;
 
-    return look(store, path, &info, pool) == APR_SUCCESS
-           && apr_file_remove(path, pool) == APR_SUCCESS ? APR_SUCCESS
-                                                         : APR_ENOENT;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return rv;
 }
 
 apr_status_t clb_store_look(const clb_store_t *store, const char *owner,
@@ -311,7 +391,7 @@ apr_status_t clb_store_look(const clb_store_t *store, const char *owner,
                            pool);
 
     if (rv == APR_SUCCESS && version != NULL) {
-        *version = (clb_version_t)info.inode;
+        *version = version_of(&info);
     }
     if (rv == APR_SUCCESS && when != NULL) {
         *when = info.mtime;

@@ -9,7 +9,7 @@
 /**
  * What clients leave with the server: texts, each a file in one directory that
  * belongs to whoever httpd's workers are. A text has an owner, and for nobody
- * else does it exist. Files are made whole and renamed, so workers need no
+ * else does it exist. Files are made whole and renamed, so who reads needs no
  * lock, and a restart changes nothing.
  */
 typedef struct clb_store_t {
@@ -24,23 +24,26 @@ typedef struct clb_store_t {
 /** Longest id. */
 #define CLB_STORE_ID 64
 
-/** Which text a file holds: another one has another number. */
+/** Which text a file holds: another one has another number, never 0. */
 typedef apr_uint64_t clb_version_t;
 
 /**
  * Put @a data under @a id, in the place of what is there. Now and then that
  * removes what has expired and, while there is too much, the oldest texts of
  * whoever has most.
- * @param version set to the one of this text; may be NULL
+ * @param version the text that must still be there, 0 = any or none; set to
+ *        the one of @a data
+ * @return APR_ENOENT if the text @a version is not there any more
  */
 apr_status_t clb_store_put(const clb_store_t *store, const char *owner,
                            const char *id, const char *data, apr_size_t len,
                            clb_version_t *version, apr_pool_t *pool);
 
-/** Read the text @a id.
+/** Read the text @a id, which @a version is set to.
  *  @return APR_ENOENT: there is none; APR_ENOSPC: it is too long */
 apr_status_t clb_store_get(const clb_store_t *store, const char *owner,
-                           const char *id, clb_buf_t *data, apr_pool_t *pool);
+                           const char *id, clb_buf_t *data,
+                           clb_version_t *version, apr_pool_t *pool);
 
 /** Remove it. @return APR_ENOENT if there is none */
 apr_status_t clb_store_remove(const clb_store_t *store, const char *owner,
