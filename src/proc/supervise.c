@@ -140,15 +140,19 @@ static int foreign(const char *dir, uid_t uid)
     return lstat(dir, &st) == 0 && st.st_uid != uid;
 }
 
-/* @param others what users other than its own get in addition */
-static apr_status_t give(const char *dir, uid_t uid, gid_t gid, mode_t others)
+/* Give a directory to a user, with those bits of its mode that are in @a keep,
+ * and those in @a more. Only its owner may change the mode, be it root who
+ * wants to. */
+static apr_status_t give(const char *dir, uid_t uid, gid_t gid, mode_t keep,
+                         mode_t more)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
     apr_status_t rv = fd >= 0 && fstat(fd, &st) == 0
-                      && fchown(fd, uid, gid) == 0
-                      && fchmod(fd, (st.st_mode & 07777) | others) == 0
-                    ? APR_SUCCESS : errno;
+        && ((st.st_mode & 07777) == ((st.st_mode & keep) | more)
+            || (fchown(fd, geteuid(), -1) == 0
+                && fchmod(fd, (st.st_mode & keep) | more) == 0))
+        && fchown(fd, uid, gid) == 0 ? APR_SUCCESS : errno;
 
     if (fd >= 0) {
         close(fd);
@@ -159,12 +163,14 @@ static apr_status_t give(const char *dir, uid_t uid, gid_t gid, mode_t others)
 /* Answers are kept by the workers, and no CLI may read what others asked. */
 static void make_answers_dir(server_rec *server, const clb_global_t *global)
 {
+    int root = geteuid() == 0;
     apr_status_t rv = mkdir(global->answers_dir, 0700) == 0
                       || errno == EEXIST ? APR_SUCCESS : errno;
 
-    if (rv == APR_SUCCESS && geteuid() == 0) {
-        rv = give(global->answers_dir, ap_unixd_config.user_id,
-                  ap_unixd_config.group_id, 0);
+    if (rv == APR_SUCCESS) {
+        rv = give(global->answers_dir, root ? ap_unixd_config.user_id
+                  : geteuid(), root ? ap_unixd_config.group_id : getegid(), 0,
+                  0700);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, server, "CLIBridgeStore: %s "
@@ -205,7 +211,7 @@ static apr_status_t make_state_dir(server_rec *server,
                      global->user, home);
     }
     /* the workers go through it to what they keep */
-    return give(global->state_dir, global->uid, global->gid, 0011);
+    return give(global->state_dir, global->uid, global->gid, 07777, 0011);
 }
 
 static void shut_doorbell(ward_t *ward)
