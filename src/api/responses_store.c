@@ -149,13 +149,15 @@ static clb_json_t *find(const recall_t *at, const char *id)
 static const clb_json_t *previous(const recall_t *at, const char *id)
 {
     const clb_json_t *record = find(at, id);
+    const clb_json_t *items = clb_json_get(record, "items");
     const char *status = clb_json_get_string(clb_json_get(record, "response"),
                                              "status");
 
-    if (is(status, "completed") || is(status, "incomplete")) {
-        return clb_json_get(record, "items");
+    if (clb_json_is_array(items)
+        && (is(status, "completed") || is(status, "incomplete"))) {
+        return items;
     }
-    if (record != NULL) {
+    if (clb_json_is_array(items)) {
         clb_error_set(at->error, at->pool, CLB_BAD_REQUEST, PREVIOUS, "'"
                       PREVIOUS "': the response '%s' is %s", id,
                       status != NULL ? status : "not complete");
@@ -212,6 +214,14 @@ static const char *reference(const clb_json_t *item)
          ? clb_json_get_string(item, "id") : NULL;
 }
 
+static apr_status_t unknown(const recall_t *at, const char *param,
+                            const char *id)
+{
+    return clb_error_set(at->error, at->pool, CLB_BAD_REQUEST, param, "%s "
+                         "refers to the item '%s', which is not known here: "
+                         "send the item itself", param, id);
+}
+
 /* Put items in the place of references. The last one is looked for first: its
  * record most often has those before it, too. */
 static apr_status_t resolve(const recall_t *at, const clb_json_t *input,
@@ -225,10 +235,8 @@ static apr_status_t resolve(const recall_t *at, const clb_json_t *input,
         at->error->kind = CLB_OK;
         if (id != NULL && referred(at, id) == NULL) {
             return at->error->kind != CLB_OK ? APR_EGENERAL
-                 : clb_error_set(at->error, at->pool, CLB_BAD_REQUEST,
-                                 "input", "input[%" APR_SIZE_T_FMT "] refers "
-                                 "to the item '%s', which is not known here: "
-                                 "send the item itself", i, id);
+                 : unknown(at, apr_psprintf(at->pool, "input[%" APR_SIZE_T_FMT
+                                            "]", i), id);
         }
     }
     for (i = 0; i < clb_json_size(input); i++) {

@@ -41,9 +41,12 @@ void clb_reply_now(request_rec *r, const char *body, apr_size_t len)
     ap_set_content_type(r, "application/json");
     ap_set_content_length(r, (apr_off_t)len);
     apr_brigade_write(bb, NULL, NULL, body, len);
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(alloc));
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(alloc));
     ap_pass_brigade(r->output_filters, bb);
+    /* filters of the request have more to say at its end, the last chunk for
+     * one, and pass nothing on that comes behind */
+    apr_brigade_cleanup(bb);
+    ap_fflush(r->connection->output_filters, bb);
 }
 
 /* SDKs retry after this many seconds; 0 would be at once. */

@@ -87,7 +87,8 @@ clb_json_t *clb_stored_find(void *baton, const char *id, clb_error_t *error)
     clb_buf_init(&text, stored->scratch, 0);
     store.longest -= stored->read;
     if (stored->enabled) {
-        rv = clb_store_get(&store, stored->owner, id, &text, stored->scratch);
+        rv = clb_store_get(&store, stored->owner, id, &text, &stored->found,
+                           stored->scratch);
     }
     if (rv == APR_ENOSPC) {
         clb_error_set(error, stored->r->pool, CLB_TOO_LARGE, NULL, "the "
@@ -99,6 +100,9 @@ clb_json_t *clb_stored_find(void *baton, const char *id, clb_error_t *error)
     }
     stored->read += (apr_off_t)text.len;
     record = parse(stored, &text);
+    if (!clb_json_is_object(clb_kept_response(record))) {
+        return NULL;
+    }
     check_stale(stored, id, record);
     return record;
 }
@@ -123,7 +127,7 @@ static apr_status_t put(clb_stored_t *stored, const clb_json_t *record)
     clb_json_write(&text, record);
     rv = clb_store_put(&stored->store, stored->owner, stored->id, text.data,
                        text.len, &stored->version, stored->scratch);
-    if (rv != APR_SUCCESS) {
+    if (rv != APR_SUCCESS && !APR_STATUS_IS_ENOENT(rv)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, stored->r, "the answer "
                       "cannot be kept in %s (CLIBridgeStore)",
                       stored->store.dir);
@@ -191,6 +195,7 @@ static int cancel(clb_stored_t *stored, const clb_route_t *route,
 {
     request_rec *r = stored->r;
     clb_error_t error = { 0 };
+    apr_status_t rv = APR_SUCCESS;
 
     if (!clb_kept_background(record)) {
         clb_error_set(&error, r->pool, CLB_BAD_REQUEST, NULL, "the response "
@@ -201,7 +206,18 @@ static int cancel(clb_stored_t *stored, const clb_route_t *route,
     if (clb_kept_runs(record)) {
         clb_kept_end(record, "cancelled", NULL, r->pool);
         stored->id = route->rest;
-        put(stored, record);
+        stored->version = stored->found;
+        rv = put(stored, record);
+    }
+    if (APR_STATUS_IS_ENOENT(rv)) {
+        /* it came further, or to its end, since it was read */
+        return clb_handle_kept(r, route);
+    }
+    if (rv != APR_SUCCESS) {
+        clb_error_set(&error, r->pool, CLB_OVERLOADED, NULL, "the server has "
+                      "no room to note that the response '%s' is cancelled "
+                      "(CLIBridgeStore)", route->rest);
+        return clb_reply_error(r, route->dialect, &error);
     }
     return reply_json(r, clb_kept_response(record));
 }

@@ -25,6 +25,7 @@ typedef struct clb_stored_t {
     const char *owner;
     apr_pool_t *scratch;
     apr_off_t read;              /**< bytes of records so far */
+    clb_version_t found;         /**< the last record that was read */
     const char *id;              /**< of the answer under way */
     clb_version_t version;       /**< of its record, 0 = none yet */
     apr_time_t touched;

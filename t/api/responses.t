@@ -107,7 +107,7 @@ subtest 'a whole answer' => sub {
             max_output_tokens max_tool_calls previous_response_id
             prompt_cache_key safety_identifier)),
         (map { $_ => 0 } qw(frequency_penalty presence_penalty top_logprobs)),
-        temperature => 1, top_p => 1, background => $false, store => $false,
+        temperature => 1, top_p => 1, background => $false, store => $true,
         parallel_tool_calls => $true, tools => [], tool_choice => 'auto',
         metadata => {}, service_tier => 'default', truncation => 'disabled',
         reasoning => { effort => undef, summary => undef },
@@ -133,7 +133,7 @@ subtest 'what an answer repeats' => sub {
                      service_tier => 'flex');
     is_deeply({ map { $_ => $r->{json}{$_} } keys %given }, \%given, 'fields');
     is_deeply([ @{ $r->{json} }{qw(store service_tier)} ],
-              [ $false, 'default' ], 'but nothing is stored, nor flexible');
+              [ $true, 'default' ], 'but nothing is flexible');
     $r = response_stream($s, '[[say:x]]', model => 'lines', %given);
     is_deeply({ map { $_ => $r->{events}[0]{json}{response}{$_} }
                 keys %given }, \%given, 'from the start of a stream on');
@@ -211,13 +211,13 @@ subtest 'what the program is told' => sub {
 };
 
 subtest 'fields that nobody honours' => sub {
-    my %odd = (model => 'lines', user => 'u', no_such => 1, store => $true,
+    my %odd = (model => 'lines', user => 'u', no_such => 1,
                client_metadata => { a => 'b' }, truncation => 'auto',
                tools => [ { type => 'web_search' }, { type => 'local_shell' } ]);
     my $r = response($s, [ { type => 'web_search_call', id => 'ws_1' },
                            user('[[say:x]]') ], %odd);
     is_deeply([ $r->{text}, $r->{headers}{'x-clibridge-ignored'} ],
-              [ 'x', 'truncation, store, tools[0], tools[1], input[0]' ],
+              [ 'x', 'truncation, tools[0], tools[1], input[0]' ],
               'are told');
     like(refused(response($s, 'x', %odd, -path => "/strict$path"), 400,
                  $invalid, 'unsupported_parameter', 'or refused'),
@@ -231,24 +231,10 @@ subtest 'fields that nobody honours' => sub {
             400, $invalid, 'unsupported_parameter', 'an image');
 };
 
-subtest 'what is not stored' => sub {
-    my $r = response($s, 'x', model => 'lines',
-                     previous_response_id => 'resp_missing');
-    like(refused($r, 400, $invalid, undef, 'previous_response_id'),
-         qr/'resp_missing'/, 'which it was');
-    is($r->{json}{error}{param}, 'previous_response_id', 'and where');
-    $r = response($s, [ { type => 'item_reference', id => 'msg_1' } ],
-                  model => 'lines');
-    refused($r, 400, $invalid, 'unsupported_parameter', 'item_reference');
-    is($r->{json}{error}{param}, 'input[0]', 'and where');
-    for ({ background => $true }, { conversation => 'conv_1' }) {
-        $r = response($s, 'x', model => 'lines', %$_);
-        refused($r, 400, $invalid, 'unsupported_parameter', keys %$_);
-        is($r->{json}{error}{param}, (keys %$_)[0], 'and where');
-    }
-    for (["$path/resp_1", 404], [$path, 405], ["$path/compact", 404]) {
-        is($s->get($_->[0])->{status}, $_->[1], "GET $_->[0]");
-    }
+subtest 'what is not supported' => sub {
+    my $r = response($s, 'x', model => 'lines', conversation => 'conv_1');
+    refused($r, 400, $invalid, 'unsupported_parameter', 'conversation');
+    is($r->{json}{error}{param}, 'conversation', 'and where');
 };
 
 subtest 'a conversation goes on in its process' => sub {

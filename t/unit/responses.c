@@ -163,7 +163,8 @@ static void refused(void)
         { "'max_tool_calls':0", "max_tool_calls" },
         { "'truncation':'on'", "truncation" },
         { "'previous_response_id':1", "previous_response_id" },
-        { "'previous_response_id':'resp_1'", "previous_response_id" },
+        { "'background':true", "background" },
+        { "'background':1", "background" }, { "'store':1", "store" },
         { "'text':'x'", "text" }, { "'text':{'format':'x'}", "text.format" },
         { "'text':{'format':{'type':'grammar'}}", "text.format" },
         { "'text':{'format':{'type':'json_schema','name':'n'}}",
@@ -190,7 +191,6 @@ static void refused(void)
         const char *field;
         const char *param;
     } unsupported[] = {
-        { "'background':true", "background" },
         { "'conversation':'conv_1'", "conversation" },
         { "'prompt':{'id':'pmpt_1'}", "prompt" },
         { "'top_logprobs':3", "top_logprobs" },
@@ -205,9 +205,6 @@ static void refused(void)
         is_refused(body(unsupported[i].field), CLB_UNSUPPORTED,
                    unsupported[i].param);
     }
-    ok(parse(body("'previous_response_id':'resp_x'")) == NULL
-       && strstr(error.message, "'resp_x'") != NULL, "which it was: %s",
-       error.message);
     is_refused("{}", CLB_BAD_REQUEST, "input");
     is_refused("{'input':[]}", CLB_BAD_REQUEST, "input");
     is_refused("{'input':7}", CLB_BAD_REQUEST, "input");
@@ -458,7 +455,6 @@ static void bad_conversations(void)
         const char *param;
     } unsupported[] = {
         { USER("'a'") ",{'type':'item_reference','id':'msg_1'}", "input[1]" },
-        { "{'type':'compaction','encrypted_content':'x'}", "input[0]" },
         { "{'type':'computer_call','call_id':'1'}", "input[0]" },
         { USER("[{'type':'input_file','file_id':'f'}]"),
           "input[0].content[0]" },
@@ -554,6 +550,79 @@ static void echoes(void)
            ",'truncation':'auto'}"), "what was given");
 }
 
+/* --- what is kept of an answer --- */
+
+/* The chat in a body to a server that keeps answers. */
+static clb_chat_t *keeps(const char *more)
+{
+    clb_chat_t *chat = clb_chat_create(pool);
+    clb_json_t *json;
+    const char *why, *text = q(body(more));
+
+    memset(&error, 0, sizeof(error));
+    chat->keeps = 1;
+    clb_json_parse(&json, text, strlen(text), CLB_JSON_STRICT, &why, pool);
+    return clb_openai_responses.parse(chat, json, &error) == APR_SUCCESS
+         ? chat : NULL;
+}
+
+static void kept(void)
+{
+    const clb_chat_t *chat = keeps("");
+
+    ok(chat->stored && !chat->background && chat->previous == NULL
+       && clb_chat_ignored(chat, 0) == NULL, "an answer is kept");
+    chat = keeps("'store':true,'background':true,'previous_response_id':"
+                 "'resp_1'");
+    ok(chat->stored && chat->background && clb_chat_ignored(chat, 0) == NULL,
+       "also if nobody waits");
+    is_str(chat->previous, "resp_1", "from what it goes on");
+    chat = keeps("'store':false");
+    ok(!chat->stored && clb_chat_ignored(chat, 0) == NULL,
+       "not if the client does not want it");
+    ok(keeps("'background':true,'store':false") == NULL
+       && strcmp(error.param, "background") == 0
+       && strstr(error.message, "CLIBridgeStore") == NULL,
+       "then somebody must wait");
+    chat = parse(body("'store':true,'previous_response_id':'resp_1'"));
+    ok(!chat->stored, "not where the server keeps none");
+    ok(parse(body("'background':true")) == NULL
+       && strstr(error.message, "CLIBridgeStore") != NULL, "which it says");
+}
+
+#define COMPACTION(text) "{'type':'compaction','encrypted_content':" text "}"
+
+static void compaction(void)
+{
+    clb_chat_t *chat = parse(input(COMPACTION("'clb-summary.short'") ","
+                                   USER("'a'")));
+
+    ok(strstr(clb_chat_plain(chat), "User: A summary of our conversation so "
+              "far:\n\nshort\n\nUser: a") != NULL, "a summary is told");
+    ok(clb_chat_ignored(chat, 0) == NULL, "nothing is ignored");
+    chat = parse(input(USER("'a'") "," COMPACTION("'clb-summary.'") ","
+                       COMPACTION("'gAAAA'") "," COMPACTION("7")));
+    is_str(clb_chat_ignored(chat, 0), "input[1], input[2], input[3]",
+           "what another server made is not");
+}
+
+/* The model is asked for a summary, and can do nothing else. */
+static void compact(void)
+{
+    clb_chat_t *chat = parse_as(&clb_openai_compact, "{'input':'q',"
+        "'store':true,'background':false,'stream':true,'tools':["
+        FUNCTION("f") "],'tool_choice':'required','text':{'format':{'type':"
+        "'json_schema','name':'n','schema':{}}}}");
+
+    ok(!chat->stored && !chat->stream && chat->tools->nelts == 0
+       && chat->choice == CLB_CHOICE_NONE
+       && chat->format == CLB_FORMAT_TEXT, "a request for a summary");
+    ok(strstr(clb_chat_plain(chat), "Write a summary of our conversation")
+       != NULL, "says so");
+    ok(parse_as(&clb_openai_compact, "{'model':'m'}") == NULL
+       && strcmp(error.param, "input") == 0, "of something");
+}
+
 /* --- bodies of it where chat completions are --- */
 
 static void in_chat(void)
@@ -593,6 +662,9 @@ int main(void)
     bad_conversations();
     limits();
     echoes();
+    kept();
+    compaction();
+    compact();
     in_chat();
     return tap_done();
 }

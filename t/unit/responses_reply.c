@@ -379,9 +379,9 @@ static void failures(void)
     failure.param = "p";
     RESPONSES->error(reply, &failure);
     is_str(reply->out.data, q(BEGIN EVENT("error", "2", ",'code':"
-           "'rate_limit_exceeded','message':'no','param':'p'")
+           "'rate_limit_exceeded','message':'p: no','param':'p'")
            EVENT("response.failed", "3", ",'response':"
-           FAILED("rate_limit_exceeded", "no", ""))),
+           FAILED("rate_limit_exceeded", "p: no", ""))),
            "one that had not begun begins");
     clb_buf_init(&out, pool, 0);
     RESPONSES->error_body(&out, &failure, "req_1");
