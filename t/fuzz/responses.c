@@ -2,9 +2,14 @@
 /* A body as a request of Responses, and of chat completions, which take the
  * same input: it is taken with values in their range or refused with a reason.
  * What is taken can be written for Claude Code and has a normal form. An answer
- * that says it all again keeps the order of events, and says the same as a
- * whole. */
+ * that says it all again keeps the order of events, says the same as a whole,
+ * and leaves a record from which one can go on.
+ *
+ * And a body as a record: whatever is not as it should be counts as not there.
+ */
 #include "chat.h"
+
+#include "../../src/api/responses_kept.h"
 
 /* Where a stream is. */
 typedef struct grammar_t {
@@ -98,6 +103,75 @@ static const clb_json_t *whole(clb_reply_t *reply, apr_pool_t *pool)
     return clb_json_get(json, "output");
 }
 
+static clb_json_t *find(void *record, const char *id, clb_error_t *error)
+{
+    return record;
+}
+
+/* A request that goes on from @a record; NULL if it is refused with a reason. */
+static clb_json_t *go_on(clb_json_t *record, apr_pool_t *pool)
+{
+    clb_kept_t kept = { find, record };
+    clb_error_t error = { CLB_OK, NULL, NULL, 0 };
+    clb_json_t *body = clb_json_pack(pool, "{s:s, s:[{s:s, s:s}, {s:s, s:s}]}",
+        "previous_response_id", "resp_1", "input", "role", "user", "content",
+        "q", "type", "item_reference", "id", "msg_1_i0");
+    apr_status_t rv = clb_openai_responses.recall(body, &kept, &error, pool);
+
+    FUZZ_CHECK((rv == APR_SUCCESS) == (error.kind == CLB_OK), "no reason");
+    return rv == APR_SUCCESS ? body : NULL;
+}
+
+/* What clients ask of a record. */
+static void show(clb_json_t *record, apr_pool_t *pool)
+{
+    clb_error_t error = { CLB_OK, NULL, NULL, 0 };
+    clb_json_t *page = clb_kept_page(record, "order=asc&limit=2", &error,
+                                     pool);
+
+    FUZZ_CHECK(clb_json_size(clb_json_get(page, "data")) <= 2, "no page");
+    if (clb_kept_runs(record)) {
+        clb_error_set(&error, pool, CLB_UPSTREAM, NULL, "no");
+        clb_kept_end(record, "failed", &error, pool);
+        FUZZ_CHECK(!clb_kept_runs(record), "no end");
+    }
+    clb_kept_background(record);
+}
+
+static void take_record(const uint8_t *data, size_t size, apr_pool_t *pool)
+{
+    clb_json_t *record, *body;
+    const char *why, *text;
+
+    if (clb_json_parse(&record, (const char *)data, size, CLB_JSON_LENIENT,
+                       &why, pool) != APR_SUCCESS) {
+        return;
+    }
+    if ((body = go_on(record, pool)) != NULL) {
+        text = clb_json_text(pool, body);
+        read_chat(&clb_openai_responses, NULL, (const uint8_t *)text,
+                  strlen(text), pool);
+    }
+    show(record, pool);
+}
+
+/* What is kept of an answer is enough to go on from. */
+static void keep(const clb_reply_t *reply, apr_pool_t *pool)
+{
+    clb_json_t *record = clb_openai_responses.record(reply, CLB_ENDED, NULL);
+    clb_json_t *copy = NULL;
+    const char *text = clb_json_text(pool, record), *why;
+
+    FUZZ_CHECK(clb_json_parse(&copy, text, strlen(text), CLB_JSON_LENIENT,
+               &why, pool) == APR_SUCCESS && clb_json_equal(record, copy),
+               "%s", text);
+    FUZZ_CHECK(clb_json_size(clb_json_get(record, "items"))
+               == clb_json_size(reply->chat->items)
+                  + (apr_size_t)reply->blocks->nelts, "items: %s", text);
+    FUZZ_CHECK(!clb_kept_runs(record), "%s", text);
+    show(record, pool);
+}
+
 static void answer(clb_chat_t *chat, const char *text, unsigned choices,
                    apr_pool_t *pool)
 {
@@ -114,6 +188,7 @@ static void answer(clb_chat_t *chat, const char *text, unsigned choices,
                "the end: %d of %d", at.items, reply->blocks->nelts);
     FUZZ_CHECK(clb_json_size(whole(reply, pool)) == (apr_size_t)at.items,
                "other items");
+    keep(reply, pool);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -127,6 +202,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         answer(chat, text, fuzz_seed(data, size), pool);
     }
     read_chat(&clb_openai_chat, NULL, data, size, pool);
+    take_record(data, size, pool);
     apr_pool_clear(pool);
     return 0;
 }
