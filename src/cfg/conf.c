@@ -164,8 +164,12 @@ const char *clb_cmd_store(cmd_parms *cmd, void *dir, int argc,
         else if (i == 0 && strcasecmp(argv[0], "off") == 0) {
             global->answers = 0;
         }
-        else {
+        else if (i == 0) {
             err = clb_cfg_count(cmd, argv[i], 1, 1000000, &global->answers);
+        }
+        else {
+            err = clb_wrong(cmd, "write size= or days= after the number, not "
+                            "'%s'", argv[i]);
         }
     }
     return err != NULL || argc > 0 ? err

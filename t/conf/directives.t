@@ -72,6 +72,8 @@ my %good = (
                               1024 - 8],
     CLIBridgeProcesses    => [1, 4096],
     CLIBridgeSockets      => [1, 256, 'off', '16 idle=1', 'off idle=300'],
+    CLIBridgeStore        => [1, 1000000, 'Off', 'size=1M', 'days=3650',
+                              '100 days=1 size=4G', 'off size=1G'],
     CLIBridgeMemory       => ['off', 'OFF', '1M', '4G', 1048576, '1024G'],
     CLIBridge             => ['On', 'off'],
     CLIBridgeAlias        => ['gpt-4o echo', '"with blank" echo'],
@@ -103,6 +105,15 @@ my %bad = (
         '64 wait=60'    => 'write a number and timeout=60',
     },
     CLIBridgeProcesses => { map { $_ => number(1, 4096, $_) } 0, 4097, 'x' },
+    CLIBridgeStore => {
+        (map { $_ => number(1, 1000000, $_) } 0, -1, 1000001, 'many'),
+        (map { ("100 size=$_" => "$size '$_'") } '1K', '', 'x'),
+        (map { ("days=$_" => number(1, 3650, $_)) } 0, 3651, '1h'),
+        ''        => 'write a number of answers, or off',
+        '100 200' => "write size= or days= after the number, not '200'",
+        'size=1M 100' => "write size= or days= after the number, not '100'",
+        '100 age=1'   => "write size= or days= after the number, not 'age=1'",
+    },
     CLIBridgeSockets => {
         (map { $_ => number(1, 256, $_) } 0, 257, 'many'),
         '16 idle=0' => "$seconds '0'",
@@ -260,7 +271,8 @@ my %value = (
     CLIBridgeKeyFile => '/dev/null',
 );
 my @global = qw(CLIBridgeUser CLIBridgeStateDir CLIBridgeSlots CLIBridgeQueue
-                CLIBridgeProcesses CLIBridgeMemory CLIBridgeSockets);
+                CLIBridgeProcesses CLIBridgeMemory CLIBridgeSockets
+                CLIBridgeStore);
 my @host   = qw(CLIBridge CLIBridgeKeyFile CLIBridgeAlias
                 CLIBridgeDefaultModel CLIBridgeDefaultBackend);
 my @dir    = qw(CLIBridgeTimeout CLIBridgeKeepAlive CLIBridgeMaxBody
