@@ -377,6 +377,25 @@ subtest 'it is given up' => sub {
     $s->idle_ok;
 };
 
+# Whatever comes first, what was said of it stays true.
+subtest 'it is given up as it ends' => sub {
+    my (%said, @gone, @other);
+    for my $i (1 .. 40) {
+        my $id = ask('[[say:x]]', background => $true)->{json}{id};
+        # at another moment each time
+        select undef, undef, undef, ($i % 10) / 2000;
+        if ($i % 2) { $said{$id} = cancel($id)->{json}{status} }
+        else        { push @gone, $id if drop($id)->{status} == 200 }
+    }
+    $s->idle_ok;
+    @other = grep { state_of($_) ne $said{$_} } keys %said;
+    is_deeply(\@other, [], 'what was cancelled stays so, or was complete');
+    is_deeply([ grep { state_of($_) ne 'none' } @gone ], [],
+              'what was removed does not come back');
+    is(scalar @gone, 20, 'all that was to be');
+    note join ' ', sort values %said;
+};
+
 subtest 'it fails' => sub {
     my $id = begin('[[error:429]]');
     is_state($id, 'failed');

@@ -52,9 +52,12 @@ sub output_of {
              output => $output };
 }
 
-# Calls of every kind come, go back, and the model hears what came of them.
+# Calls of every kind come, go back, and the model hears what came of them: in
+# the client's own history, or in one that is kept, with what proves the model's
+# thoughts, which the client need not ask for.
 sub calls {
-    my ($stream) = @_;
+    my ($stream, $kept) = @_;
+    my @asks = (@tools, $kept ? () : @sealed);
     my (undef, $body) = ask('[[tools]]', @tools);
     my ($spawn, $look, $patch) = sort map { $_->{name} } @{ $body->{tools} };
     is(scalar @{ $body->{tools} }, 3, "the client's tools");
@@ -62,7 +65,7 @@ sub calls {
 
     my @talk = (user("[[think:hm]][[say:so]][[tool:$look:{\"q\":\"a\"}]]"
                      . "[[tool:$patch:{\"input\":\"x y\"}]][[tool:$spawn:{}]]"));
-    my ($r) = ask(\@talk, @tools, @sealed, stream => $stream);
+    my ($r) = ask(\@talk, @asks, stream => $stream);
     my @calls = @{ $r->{output} }[2 .. 4];
     is_deeply([ map { $_->{type} } @{ $r->{output} } ],
               [qw(reasoning message function_call custom_tool_call
@@ -71,13 +74,19 @@ sub calls {
                         $_->{arguments} // $_->{input} ] } @calls ],
               [ [ undef, 'look.up', '{"q":"a"}' ], [ undef, 'patch', 'x y' ],
                 [ 'crew', 'spawn', '{}' ] ], 'calls by their own names');
-    is($r->{output}[0]{encrypted_content}, 'clb-signed.c2lnbmVk',
-       'thoughts and what proves them');
+    is($r->{output}[0]{encrypted_content},
+       $kept ? undef : 'clb-signed.c2lnbmVk', 'thoughts and what proves them');
 
-    push @talk, @{ $r->{output} }, output_of($calls[0], 'one'),
+    my @results = (output_of($calls[0], 'one'),
         output_of($calls[1], [ { type => 'input_text', text => 'two' } ]),
-        output_of($calls[2], 'three');
-    ($r, $body) = ask(\@talk, @tools, @sealed, stream => $stream);
+        output_of($calls[2], 'three'));
+    my $id = $stream ? $r->{events}[0]{json}{response}{id} : $r->{json}{id};
+    # other instructions: no process has that conversation, so it is told anew
+    ($r, $body) = $kept
+        ? ask(\@results, @asks, stream => $stream, instructions => 'Anew.',
+              previous_response_id => $id)
+        : ask([ @talk, @{ $r->{output} }, @results ], @asks,
+              stream => $stream);
     is($r->{text}, 'tool said: one | two | three', 'results');
     my ($said) = grep { $_->[0] eq 'assistant' } @{ turns_of($body) };
     is_deeply([ map { ref $_ ? [ $_->{type}, $_->{name} // $_->{signature} ]
@@ -149,6 +158,7 @@ for (qw(claude claude-newest)) {
     $s = CLB::Server->start(config => $m->config(program => $program));
     subtest "$program: calls"             => sub { calls(0) };
     subtest "$program: calls in a stream" => sub { calls(1) };
+    subtest "$program: calls, kept"       => sub { calls($_, 1) for 0, 1 };
     subtest "$program: thoughts"          => \&thoughts;
     subtest "$program: others"            => \&others;
     all_gone($s);
