@@ -290,8 +290,7 @@ static void fill(clb_turn_t *turn, const clb_job_t *job, clb_stream_t *stream)
     turn->limits.first = conf->first;
     turn->limits.idle = conf->idle;
     turn->limits.turn = patience(job);
-    turn->limits.tick = job->chat->background ? CLB_STORED_TICK
-                      : job->chat->stream ? conf->keep_alive : 0;
+    turn->limits.tick = job->chat->stream ? conf->keep_alive : 0;
     /* a CLI repeats an answer as one line, with escapes */
     turn->max_line = (apr_size_t)conf->max_answer * 2 + 1024 * 1024;
     filter = clb_filter_create(turn->pool, job->chat->stop,

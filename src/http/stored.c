@@ -20,8 +20,9 @@
 
 APLOG_USE_MODULE(clibridge);
 
-/* When a record was touched too long ago. */
-#define STALE (6 * CLB_STORED_TICK)
+/* How often a record is touched, and when that was too long ago. */
+#define TICK apr_time_from_sec(1)
+#define STALE apr_time_from_sec(30)
 
 clb_stored_t *clb_stored_open(request_rec *r)
 {
@@ -157,26 +158,24 @@ clb_json_t *clb_stored_keep(clb_stored_t *stored, const clb_dialect_t *dialect,
     return !chat->stored || put(stored, record) == APR_SUCCESS ? record : NULL;
 }
 
-void clb_stored_alive(clb_stored_t *stored)
-{
-    if (stored->version != 0
-        && stored->touched + CLB_STORED_TICK < apr_time_now()) {
-        apr_pool_clear(stored->scratch);
-        clb_store_touch(&stored->store, stored->owner, stored->id,
-                        stored->scratch);
-        stored->touched = apr_time_now();
-    }
-}
-
 int clb_stored_gone(void *baton)
 {
     clb_stored_t *stored = baton;
+    apr_time_t now = apr_time_now();
     clb_version_t version;
 
     apr_pool_clear(stored->scratch);
-    return clb_store_look(&stored->store, stored->owner, stored->id, &version,
-                          NULL, stored->scratch) != APR_SUCCESS
-        || version != stored->version;
+    if (clb_store_look(&stored->store, stored->owner, stored->id, &version,
+                       NULL, stored->scratch) != APR_SUCCESS
+        || version != stored->version) {
+        return 1;
+    }
+    if (stored->touched + TICK < now) {
+        clb_store_touch(&stored->store, stored->owner, stored->id,
+                        stored->scratch);
+        stored->touched = now;
+    }
+    return 0;
 }
 
 /* --- requests about answers --- */

@@ -5,10 +5,6 @@
 #include "../acct/store.h"
 #include "request.h"
 
-/** How often clb_stored_alive() is to be called while an answer is made in the
- *  background. */
-#define CLB_STORED_TICK apr_time_from_sec(5)
-
 /** The last answer on a WebSocket, which can go on from it even if nothing is
  *  kept on disk. */
 typedef struct clb_recent_t {
@@ -43,10 +39,8 @@ clb_json_t *clb_stored_keep(clb_stored_t *stored, const clb_dialect_t *dialect,
                             const clb_reply_t *reply, clb_progress_e progress,
                             const clb_error_t *error);
 
-/** Say that the answer under way is still worked on. */
-void clb_stored_alive(clb_stored_t *stored);
-
-/** 1 if the answer under way was cancelled or removed. */
+/** 1 if the answer under way was cancelled or removed. Who asks works on it,
+ *  and asks each few seconds at least: otherwise it is taken for given up. */
 int clb_stored_gone(void *stored);
 
 #endif

@@ -91,9 +91,6 @@ apr_status_t clb_stream_tick(void *baton)
 {
     clb_stream_t *stream = baton;
 
-    if (stream->stored != NULL) {
-        clb_stored_alive(stream->stored);
-    }
     if (!stream->reply->chat->stream) {
         return APR_SUCCESS;
     }
@@ -213,9 +210,6 @@ apr_status_t clb_stream_event(void *baton, const clb_event_t *event)
     case CLB_EV_STOP:
         first_words(stream);
         clb_reply_note(stream->reply, event);
-        if (stream->stored != NULL) {
-            clb_stored_alive(stream->stored);
-        }
         if (!stream->reply->chat->stream) {
             return gather(stream, event);
         }

@@ -370,6 +370,9 @@ subtest 'it is given up' => sub {
     ok($s->poll(sub { !grep { CLB::Server::cmdline($_) =~ /fake-oneshot/ }
                       $s->marked }), 'with its process');
     my $id = begin('[[hang]]');
+    $s->wait_for(sub { $s->health->{slots}{running} }, 'the turn');
+    age($id, 60);
+    is_state($id, 'queued', 'silence does not mean that nobody is at it');
     is(cancel($id)->{json}{status}, 'cancelled', 'before its first word');
     is(cancel($id)->{json}{status}, 'cancelled', 'twice');
     refused(after($id, 'x'), 400, $invalid, undef, 'previous_response_id',
