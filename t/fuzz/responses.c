@@ -163,8 +163,8 @@ static void keep(const clb_reply_t *reply, apr_pool_t *pool)
     const char *text = clb_json_text(pool, record), *why;
 
     FUZZ_CHECK(clb_json_parse(&copy, text, strlen(text), CLB_JSON_LENIENT,
-               &why, pool) == APR_SUCCESS && clb_json_equal(record, copy),
-               "%s", text);
+               &why, pool) == APR_SUCCESS
+               && strcmp(clb_json_text(pool, copy), text) == 0, "%s", text);
     FUZZ_CHECK(clb_json_size(clb_json_get(record, "items"))
                == clb_json_size(reply->chat->items)
                   + (apr_size_t)reply->blocks->nelts, "items: %s", text);
