@@ -32,7 +32,7 @@ static const clb_error_info_t table[CLB_ERRORS] = {
     [CLB_PREVIOUS_NOT_FOUND] = { "previous_not_found", 400, INVALID,
         "previous_response_not_found", INVALID, "INVALID_ARGUMENT", 0 },
     [CLB_SOCKET_LIMIT] = { "socket_limit", 400, INVALID,
-        "websocket_connection_limit_reached", INVALID, "INVALID_ARGUMENT", 1 },
+        "websocket_connection_limit_reached", INVALID, "INVALID_ARGUMENT", 0 },
     [CLB_TOO_LARGE] = { "too_large", 413, INVALID, "request_too_large",
         "request_too_large", "INVALID_ARGUMENT", 0 },
     [CLB_TIMEOUT_BODY] = { "timeout_body", 408, INVALID, "request_timeout",

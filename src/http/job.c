@@ -304,6 +304,7 @@ static void fill(clb_turn_t *turn, const clb_job_t *job, clb_stream_t *stream)
     turn->tick = tick;
     turn->flush = clb_stream_flush;
     turn->baton = stream;
+    stream->told = &turn->told;
 }
 
 /* Nobody waits for the answer, but may ask for it later. Who does not want it

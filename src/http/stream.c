@@ -59,6 +59,9 @@ static apr_status_t flush(clb_stream_t *stream)
     if (!stream->detached && clb_reply_flush(stream->r, stream->bb,
                                              &stream->reply->out)
                              == APR_SUCCESS) {
+        if (stream->told != NULL) {
+            *stream->told = apr_time_now();
+        }
         return APR_SUCCESS;
     }
     stream->detached = 1;

@@ -21,6 +21,7 @@ typedef struct clb_stream_t {
                                       at first the client */
     int (*gone)(void *waits);
     void *waits;
+    apr_time_t *told;            /**< see clb_turn_t; NULL = nobody asks */
     apr_time_t first;            /**< when the first words came; 0 = not yet */
     int whole;                   /**< the answer is complete, not yet sent */
     clb_error_e error;           /**< what the turn ended with */

@@ -44,7 +44,6 @@ typedef struct run_t {
     int close_stdin;
     apr_time_t granted;
     apr_time_t alive;            /* last output of the CLI */
-    apr_time_t told;             /* last time the client got something */
     apr_time_t ended;            /* exit or end of stdout, 0 = neither */
     int drained;                 /* the last read found nothing more */
     int eof;
@@ -80,7 +79,6 @@ static void pass(run_t *run, const clb_event_t *event)
     count_tool(run, event);
     run->began = run->began || event->kind != CLB_EV_NOTE;
     rv = turn->sink.event(turn->sink.baton, event);
-    run->told = apr_time_now();
     turn->repeat = 0;
     if (event->kind == CLB_EV_STOP || event->kind == CLB_EV_ERROR
         || rv == APR_EOF) {
@@ -326,15 +324,15 @@ static void check_time(run_t *run, apr_time_t now)
     }
 }
 
-static apr_time_t next_tick(const clb_turn_t *turn, apr_time_t told)
+static apr_time_t next_tick(const clb_turn_t *turn)
 {
-    return turn->repeat != 0 ? turn->repeat : told + turn->limits.tick;
+    return turn->repeat != 0 ? turn->repeat : turn->told + turn->limits.tick;
 }
 
 /* Tell a silent client that somebody is there, and see whether it is. Said
  * twice: a proxy whose client left notices the second word it cannot pass on.
  */
-static void check_client(clb_turn_t *turn, apr_time_t *told, short revents)
+static void check_client(clb_turn_t *turn, short revents)
 {
     apr_time_t now = apr_time_now();
 
@@ -342,9 +340,9 @@ static void check_client(clb_turn_t *turn, apr_time_t *told, short revents)
         || turn->gone(turn->baton)) {
         turn->left = 1;
     }
-    else if (turn->limits.tick > 0 && now >= next_tick(turn, *told)) {
+    else if (turn->limits.tick > 0 && now >= next_tick(turn)) {
         turn->repeat = turn->repeat == 0 ? now + REPEAT : 0;
-        *told = now;
+        turn->told = now;
         turn->left = turn->tick(turn->baton) != APR_SUCCESS;
     }
 }
@@ -366,7 +364,7 @@ static int patience(const run_t *run)
     ms = until(now, run->began ? run->alive + turn->limits.idle
                     : run->granted + turn->limits.first, ms);
     if (turn->limits.tick > 0) {
-        ms = until(now, next_tick(turn, run->told), ms);
+        ms = until(now, next_tick(turn), ms);
     }
     if (run->ended != 0) {
         ms = until(now, run->ended + EXIT_WAIT, ms);
@@ -403,7 +401,7 @@ static void pump(run_t *run)
         }
         check_end(run, apr_time_now());
         check_time(run, apr_time_now());
-        check_client(turn, &run->told, set[3].revents);
+        check_client(turn, set[3].revents);
     }
 }
 
@@ -498,10 +496,10 @@ static int wait_for_grant(run_t *run, apr_time_t since)
                                                                 : 1000);
 
         if (turn->limits.tick > 0) {
-            ms = until(apr_time_now(), next_tick(turn, run->told), ms);
+            ms = until(apr_time_now(), next_tick(turn), ms);
         }
         poll(set, 2, ms + 1);
-        check_client(turn, &run->told, set[1].revents);
+        check_client(turn, set[1].revents);
         now = apr_time_now();
         if (turn->left) {
             return 0;
@@ -553,7 +551,7 @@ static int try(clb_turn_t *turn, apr_time_t since, int anew)
     clb_event_t event = { .kind = CLB_EV_ERROR };
 
     run->turn = turn;
-    run->told = since;
+    turn->told = since;
     run->backend = turn->backend;
     run->driver = run->backend->driver;
     take_prefix(run, anew);

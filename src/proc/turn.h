@@ -33,6 +33,8 @@ typedef struct clb_turn_t {
     apr_status_t (*tick)(void *baton);  /**< a sign of life to the client */
     apr_status_t (*flush)(void *baton); /**< no more events for now */
     void *baton;
+    apr_time_t told;             /**< when the client got something last; who
+                                      sends it says so */
     apr_time_t repeat;           /**< when the last tick is due again; 0 = not;
                                       the turn's own */
     /* results */

@@ -61,7 +61,7 @@ apr_status_t clb_table_configure(clb_table_t *table, int slots, int queue,
 {
     clb_shared_t *shared = table->shared;
 
-    if (slots < 0 || queue < 0 || slots + queue > CLB_TABLE_ROWS) {
+    if (slots < 0 || queue < 0 || slots + queue > CLB_TURNS_MAX) {
         return APR_EINVAL;
     }
     lock(table);

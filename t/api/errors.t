@@ -398,6 +398,11 @@ $s = CLB::Server->start(config => <<"EOT");
 $backends
 CLIBridgeSlots 1
 CLIBridgeQueue 2 timeout=2
+<Location /hidden>
+    SetHandler clibridge
+    CLIBridgeKeepAlive 1
+    CLIBridgeReasoning off
+</Location>
 <Location /alive>
     SetHandler clibridge
     CLIBridgeKeepAlive 1
@@ -423,6 +428,11 @@ is($r->{events}[0]{comment}, 'keep-alive', 'which came while it waited');
 $holder->cut;
 $s->idle_ok;
 is($s->post($chat, question('[[say:x]]'))->{status}, 200, 'then it is free');
+$r = $s->stream('[[muse:15:100]][[say:x]]', model => 'lines',
+                -path => '/hidden/v1/chat/completions');
+is($r->{events}[0]{comment}, 'keep-alive',
+   'a sign of life, too, while only what is hidden comes');
+is($r->{text}, 'x', 'before the answer');
 $s->stop;
 
 done_testing;

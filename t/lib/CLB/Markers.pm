@@ -7,6 +7,7 @@ package CLB::Markers;
 #   say:TEXT  say64:BASE64  answers that text
 #   stream:N:MS             answers "tok1 tok2 ... tokN", MS between the deltas
 #   think:TEXT              reasons before the answer
+#   muse:N:MS               reasons N times, MS between, where it stands
 #   tool:NAME:JSON          calls a tool (tool64: the JSON in base64)
 #   find:TEXT               "found TEXT;" or "missing TEXT;", in all it can see
 #   images  tools           "images=N;"  "tools=a,b;"
@@ -65,7 +66,7 @@ my $bare = join '|', qw(
     reset images tools garbage hang ignoreterm fork setsid closeout cwd fds
     args status request halfline notjson surrogate nostdin ignorecancel);
 my $with = join '|', qw(
-    say64 say stream tool64 tool think error find finish usage sleep
+    say64 say stream tool64 tool think muse error find finish usage sleep
     exit stderr say2 big env gate then);
 my $marker = qr/\[\[($bare|(?:$with):.*?)\]\]/s;
 
@@ -169,6 +170,10 @@ sub plan {
             my ($n, $ms) = split /:/, $arg;
             $say->($_ > 1 ? " tok$_" : 'tok1', $_ > 1 && $ms) for 1 .. $n;
         }
+        elsif ($op eq 'muse') {
+            my ($n, $ms) = split /:/, $arg;
+            push @{ $turn{steps} }, ({ op => 'muse', delay => $ms }) x $n;
+        }
         elsif ($op eq 'find') {
             my $all = strip($ctx{everything} // $ctx{text});
             $say->((index($all, $arg) < 0 ? 'missing' : 'found') . " $arg;");
@@ -216,7 +221,8 @@ sub play {
     my $deltas = 0;
     for my $step (@{ $turn->{steps} }) {
         my ($op, $text) = @$step{qw(op text)};
-        if ($op ne 'text') {
+        if ($op eq 'muse') { $do->{think}->('hm') }
+        elsif ($op ne 'text') {
             my $own = $do->{$op} || \&{"do_$op"};
             $text = $own->($step->{arg});
         }
