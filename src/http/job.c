@@ -307,8 +307,8 @@ static void fill(clb_turn_t *turn, const clb_job_t *job, clb_stream_t *stream)
     stream->told = &turn->told;
 }
 
-/* Nobody waits for the answer, but may ask for it later. Who does not want it
- * streamed is answered at once. */
+/* Nobody waits for the answer, but may ask for it later: the client is told its
+ * id at once. */
 static apr_status_t detach(clb_job_t *job, clb_stream_t *stream)
 {
     clb_stored_t *stored = job->stored;
@@ -322,7 +322,10 @@ static apr_status_t detach(clb_job_t *job, clb_stream_t *stream)
                              "the server has no room for the answer "
                              "(CLIBridgeStore)");
     }
-    if (!job->chat->stream) {
+    if (job->chat->stream) {
+        clb_stream_start(stream);
+    }
+    else {
         clb_buf_init(&body, job->r->pool, 1024);
         clb_json_write(&body, clb_kept_response(record));
         clb_reply_now(job->r, body.data, body.len);

@@ -22,7 +22,7 @@ APLOG_USE_MODULE(clibridge);
 
 /* How often a record is touched, and when that was too long ago. */
 #define TICK apr_time_from_sec(1)
-#define STALE apr_time_from_sec(30)
+#define STALE apr_time_from_sec(60)
 
 clb_stored_t *clb_stored_open(request_rec *r)
 {

@@ -107,15 +107,27 @@ apr_status_t clb_stream_tick(void *baton)
     return flush(stream);
 }
 
+static void begin_reply(clb_stream_t *stream)
+{
+    if (stream->reply->chat->stream && !stream->named) {
+        stream->named = 1;
+        begin(stream);
+        stream->dialect->begin(stream->reply);
+    }
+}
+
+void clb_stream_start(clb_stream_t *stream)
+{
+    begin_reply(stream);
+    flush(stream);
+}
+
 static void first_words(clb_stream_t *stream)
 {
     if (stream->first == 0) {
         stream->first = apr_time_now();
         keep(stream, CLB_RUNNING, NULL);
-        if (stream->reply->chat->stream) {
-            begin(stream);
-            stream->dialect->begin(stream->reply);
-        }
+        begin_reply(stream);
     }
 }
 

@@ -15,6 +15,7 @@ typedef struct clb_stream_t {
     clb_reply_t *reply;
     apr_bucket_brigade *bb;
     int begun;                   /**< headers are out */
+    int named;                   /**< the client knows the answer's id */
     int detached;                /**< the client gets no more of it */
     clb_stored_t *stored;        /**< where answers are kept, or NULL */
     int client_fd;               /**< see clb_turn_t: who waits for the answer,
@@ -30,6 +31,10 @@ typedef struct clb_stream_t {
 /** Prepare to answer @a chat. */
 clb_stream_t *clb_stream_create(request_rec *r, const clb_dialect_t *dialect,
                                 const clb_chat_t *chat);
+
+/** Send what comes before the first words, for a client that must know the
+ *  answer before there are any. */
+void clb_stream_start(clb_stream_t *stream);
 
 /** The sink for a turn's events. Words may stay until clb_stream_flush(). */
 apr_status_t clb_stream_event(void *stream, const clb_event_t *event);

@@ -446,6 +446,13 @@ subtest 'a stream that nobody need wait for' => sub {
         push @events, $event->{json}{type} if $event->{json};
     }
     is($events[-1], 'response.failed', 'its client is told');
+    $c = $s->client;
+    $c->send_request(POST => $path, { model => 'lines', stream => $true,
+        background => $true, input => '[[hang]]' });
+    $id = $c->read_event->{json}{response}{id};
+    $c->cut;
+    is_state($id, 'queued', 'its id is told before there is a word of it');
+    cancel($id);
 };
 
 # curl ends when it has all of an answer: not so if that ended with the turn.
