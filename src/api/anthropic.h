@@ -11,6 +11,10 @@
  * call, and anthropic_reply.c writes answers.
  */
 
+/** In place of a signature, where no vendor gives one: clients want some text
+ *  there, and send it back. */
+#define CLB_ANTHROPIC_UNSIGNED "clb-unsigned"
+
 /** 1 if the client speaks version 2026-10-21, 0 if it is 2023-06-01. */
 int clb_anthropic_newer(const clb_chat_t *chat);
 

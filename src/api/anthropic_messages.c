@@ -181,6 +181,12 @@ static apr_status_t take_search_result(clb_place_t *at,
 }
 
 /* What no signature proves is not the vendor's, or somebody cut it off. */
+static int is_signature(const char *text)
+{
+    return text != NULL && *text != '\0'
+        && strcmp(text, CLB_ANTHROPIC_UNSIGNED) != 0;
+}
+
 static apr_status_t take_thinking(clb_place_t *at, clb_message_t *message,
                                   const block_t *block)
 {
@@ -191,7 +197,7 @@ static apr_status_t take_thinking(clb_place_t *at, clb_message_t *message,
         return wrong(at, block, "must have its thinking");
     }
     clb_chat_part(message, CLB_PART_REASONING, text)->signature
-        = signature != NULL && *signature != '\0' ? signature : NULL;
+        = is_signature(signature) ? signature : NULL;
     return APR_SUCCESS;
 }
 

@@ -8,6 +8,7 @@
  */
 #include "anthropic.h"
 
+#include "../core/tokens.h"
 #include "sse.h"
 
 #include <apr_strings.h>
@@ -34,10 +35,9 @@ static clb_json_t *stop_details(apr_pool_t *pool, clb_stop_e stop)
 }
 
 /* What message_delta repeats of it. */
-static clb_json_t *usage_counts(const clb_reply_t *reply)
+static clb_json_t *usage_counts(const clb_usage_t *u, apr_pool_t *pool)
 {
-    const clb_usage_t *u = &reply->usage;
-    clb_json_t *usage = clb_json_pack(reply->pool,
+    clb_json_t *usage = clb_json_pack(pool,
         "{s:I, s:I, s:I, s:I, s:n, s:n}",
         "input_tokens", (long long)u->input,
         "cache_creation_input_tokens", (long long)u->cache_write,
@@ -46,35 +46,35 @@ static clb_json_t *usage_counts(const clb_reply_t *reply)
         "output_tokens_details", "server_tool_use");
 
     if (u->reasoning > 0) {
-        clb_json_set(usage, "output_tokens_details", clb_json_pack(
-            reply->pool, "{s:I}", "thinking_tokens",
-            (long long)u->reasoning));
+        clb_json_set(usage, "output_tokens_details", clb_json_pack(pool,
+            "{s:I}", "thinking_tokens", (long long)u->reasoning));
     }
     return usage;
 }
 
-static clb_json_t *usage_json(const clb_reply_t *reply)
+static clb_json_t *usage_json(const clb_usage_t *u, apr_pool_t *pool)
 {
     static const char *const unknown[] = {
         "cache_creation", "inference_geo", "service_tier", "speed", NULL
     };
-    clb_json_t *usage = usage_counts(reply);
+    clb_json_t *usage = usage_counts(u, pool);
     int i;
 
     for (i = 0; unknown[i] != NULL; i++) {
-        clb_json_set(usage, unknown[i], clb_json_pack(reply->pool, "n"));
+        clb_json_set(usage, unknown[i], clb_json_pack(pool, "n"));
     }
     return usage;
 }
 
 /* A message that has not begun. */
-static clb_json_t *message_json(const clb_reply_t *reply)
+static clb_json_t *message_json(const clb_reply_t *reply,
+                                const clb_usage_t *usage)
 {
     return clb_json_pack(reply->pool, "{s:s, s:s, s:s, s:s, s:[], s:n, s:n, "
         "s:n, s:n, s:n, s:O}", "id", reply->id, "type", "message",
         "role", "assistant", "model", reply->chat->asked, "content",
         "stop_reason", "stop_sequence", "stop_details", "container",
-        "diagnostics", "usage", usage_json(reply));
+        "diagnostics", "usage", usage_json(usage, reply->pool));
 }
 
 static void put(clb_reply_t *reply, const char *type, const clb_json_t *json)
@@ -84,10 +84,16 @@ static void put(clb_reply_t *reply, const char *type, const clb_json_t *json)
     clb_sse_end(&reply->out);
 }
 
+/* Some CLIs count a question's tokens only when they have answered it. */
 void clb_anthropic_begin(clb_reply_t *reply)
 {
+    clb_usage_t usage = reply->usage;
+
+    if (usage.input + usage.cache_read + usage.cache_write == 0) {
+        usage.input = clb_tokens_chat(reply->chat);
+    }
     put(reply, "message_start", clb_json_pack(reply->pool, "{s:s, s:O}",
-        "type", "message_start", "message", message_json(reply)));
+        "type", "message_start", "message", message_json(reply, &usage)));
 }
 
 /* --- blocks --- */
@@ -119,7 +125,8 @@ static clb_json_t *block_json(const clb_reply_t *reply,
                          "data", block->hidden)
          : clb_json_pack(pool, "{s:s, s:s, s:s}", "type", "thinking",
                          "thinking", text, "signature",
-                         block->signature == NULL ? "" : block->signature);
+                         block->signature == NULL ? CLB_ANTHROPIC_UNSIGNED
+                                                  : block->signature);
 }
 
 /* More of the open block. */
@@ -139,8 +146,8 @@ static void delta(clb_reply_t *reply, const char *type, const char *key,
     clb_sse_end(out);
 }
 
-/* End the block that is open, if one is. That a call has no arguments is said
- * there. */
+/* End the block that is open, if one is. What it did not get is said there: a
+ * call's arguments, a thought's signature. */
 static void close_block(clb_reply_t *reply)
 {
     const clb_block_t *block;
@@ -152,6 +159,11 @@ static void close_block(clb_reply_t *reply)
     if (block->kind == CLB_PART_CALL
         && call_of(reply, block)->arguments.len == 0) {
         delta(reply, "input_json_delta", "partial_json", "{}", 2);
+    }
+    if (block->kind == CLB_PART_REASONING && block->signature == NULL
+        && block->hidden == NULL) {
+        delta(reply, "signature_delta", "signature", CLB_ANTHROPIC_UNSIGNED,
+              sizeof(CLB_ANTHROPIC_UNSIGNED) - 1);
     }
     put(reply, "content_block_stop", clb_json_pack(reply->pool, "{s:s, s:i}",
         "type", "content_block_stop", "index", reply->open - 1));
@@ -168,7 +180,7 @@ static void follow(clb_reply_t *reply)
     }
     close_block(reply);
     block = *clb_reply_block(reply);
-    block.signature = NULL;
+    block.signature = "";
     put(reply, "content_block_start", clb_json_pack(reply->pool,
         "{s:s, s:i, s:O}", "type", "content_block_start", "index",
         reply->open, "content_block", block_json(reply, &block, "",
@@ -184,7 +196,7 @@ static void end(clb_reply_t *reply, const clb_event_t *ev)
         "delta", "stop_reason", stop_reason(ev->u.stop),
         "stop_sequence", ev->sequence,
         "stop_details", stop_details(reply->pool, ev->u.stop), "container",
-        "usage", usage_counts(reply)));
+        "usage", usage_counts(&reply->usage, reply->pool)));
     put(reply, "message_stop", clb_json_pack(reply->pool, "{s:s}", "type",
                                              "message_stop"));
 }
@@ -221,7 +233,7 @@ void clb_anthropic_event(clb_reply_t *reply, const clb_event_t *ev)
 void clb_anthropic_whole(clb_reply_t *reply)
 {
     apr_pool_t *pool = reply->pool;
-    clb_json_t *message = message_json(reply);
+    clb_json_t *message = message_json(reply, &reply->usage);
     clb_json_t *content = clb_json_get(message, "content");
     int i;
 

@@ -106,7 +106,8 @@ subtest 'a whole answer' => sub {
 
 subtest 'a stream' => sub {
     my $r = message_stream($s, '[[think:hm]][[stream:3:1]][[usage:12:3]]',
-                           model => 'claude');
+                           model => 'claude',
+                           thinking => { type => 'adaptive' });
     is_identified($r, 'it');
     is($r->{headers}{'content-type'}, 'text/event-stream', 'its type');
     is_deeply([ @$r{qw(grammar text thinking stop sequence)} ],
@@ -115,7 +116,8 @@ subtest 'a stream' => sub {
     my @types = map { $_->{event} } @{ $r->{events} };
     is_deeply(\@types, [
         'message_start',
-        qw(content_block_start content_block_delta content_block_stop),
+        'content_block_start', ('content_block_delta') x 2,
+        'content_block_stop',
         'content_block_start', ('content_block_delta') x 3,
         qw(content_block_stop message_delta message_stop),
     ], 'in their order');
@@ -126,15 +128,18 @@ subtest 'a stream' => sub {
     $r = message_stream($s, '', model => 'echo');
     is_deeply([ @$r{qw(grammar stop)}, scalar @{ $r->{content} } ],
               [ undef, 'end_turn', 0 ], 'one without a block');
+    cmp_ok($r->{events}[0]{json}{message}{usage}{input_tokens}, '>', 0,
+           'an estimate of what nobody counted');
 };
 
 subtest 'thoughts that nothing signs' => sub {
     for my $ask (\&message, \&message_stream) {
-        is_deeply($ask->($s, '[[think:hm]][[say:x]]', model => 'lines')
-                      ->{content},
-                  [ { type => 'thinking', thinking => 'hm', signature => '' },
+        is_deeply($ask->($s, '[[think:hm]][[say:x]]', model => 'lines',
+                         thinking => { type => 'adaptive' })->{content},
+                  [ { type => 'thinking', thinking => 'hm',
+                      signature => 'clb-unsigned' },
                     { type => 'text', text => 'x', citations => undef } ],
-                  'have an empty signature');
+                  'have a signature that says so');
     }
 };
 

@@ -409,8 +409,9 @@ static void conversations(void)
         { USER("'q'") "," ASSISTANT("[{'type':'thinking','thinking':'hm',"
           "'signature':'c2ln'},{'type':'redacted_thinking','data':'eHg='},"
           "{'type':'thinking','thinking':'no','signature':''},{'type':"
-          "'thinking','thinking':''}," TEXT("a") "]") "," USER("'r'"),
-          "U:q A:<hm/c2ln/>,<//eHg=>,<no//>,<//>,a U:r" },
+          "'thinking','thinking':''},{'type':'thinking','thinking':'ours',"
+          "'signature':'clb-unsigned'}," TEXT("a") "]") "," USER("'r'"),
+          "U:q A:<hm/c2ln/>,<//eHg=>,<no//>,<//>,<ours//>,a U:r" },
         { USER("'q'") "," ASSISTANT("[" TEXT("a") "," USE("1", "f",
           "{'b':2}") "," USE("2", "g", "{}") "]") "," USER("["
           RESULT("2", ",'content':'two','is_error':true") ","

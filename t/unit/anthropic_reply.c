@@ -154,6 +154,32 @@ static void stream(void)
     is_str(reply->out.data, q(EVENT("ping", "")), "a sign of life");
 }
 
+/* What the beginning of a stream says of the question's tokens, when so many
+ * are known: all anew, and from a cache. */
+static const char *counted(int input, int cached)
+{
+    clb_chat_t *chat = clb_chat_create(pool);
+    clb_reply_t *reply = clb_reply_create(MESSAGES, chat, "1", pool);
+    static const char key[] = "\"input_tokens\":";
+    const char *at;
+
+    chat->asked = "m";
+    clb_chat_part(clb_chat_message(chat, CLB_ROLE_USER), CLB_PART_TEXT, "Hi");
+    reply->usage.input = input;
+    reply->usage.cache_read = cached;
+    MESSAGES->begin(reply);
+    ok(reply->usage.input == input, "what is known stays what it is");
+    at = strstr(reply->out.data, key) + sizeof(key) - 1;
+    return apr_pstrmemdup(pool, at, strspn(at, "0123456789"));
+}
+
+static void counts(void)
+{
+    is_str(counted(12, 0), "12", "tokens that are known");
+    is_str(counted(0, 5), "0", "none is, but from the cache");
+    is_str(counted(0, 0), "9", "an estimate, where the CLI counts at the end");
+}
+
 static void blocks(void)
 {
     clb_reply_t *reply = reply_new("m");
@@ -167,7 +193,9 @@ static void blocks(void)
         DELTA("0", "'type':'signature_delta','signature':'c2ln'") STOP("0")
         START("1", "'type':'redacted_thinking','data':'eHg='") STOP("1")
         START("2", "'type':'thinking','thinking':'','signature':''")
-        DELTA("2", "'type':'thinking_delta','thinking':'more'") STOP("2")
+        DELTA("2", "'type':'thinking_delta','thinking':'more'")
+        DELTA("2", "'type':'signature_delta','signature':'clb-unsigned'")
+        STOP("2")
         TEXT("3", "so") STOP("3")
         START("4", USE("1", "f", "{}"))
         DELTA("4", "'type':'input_json_delta','partial_json':'{\\'a\\':'")
@@ -197,12 +225,12 @@ static void whole_blocks(void)
     is_str(reply->out.data, q(MESSAGE(
         "{'type':'thinking','thinking':'hm','signature':'c2ln'},"
         "{'type':'redacted_thinking','data':'eHg='},"
-        "{'type':'thinking','thinking':'none','signature':''},"
+        "{'type':'thinking','thinking':'none','signature':'clb-unsigned'},"
         "{'type':'text','text':'so it','citations':null},"
         "{" USE("1", "f", "{'a':1}") "},{" USE("2", "g", "{}") "},"
         "{" USE("3", "h", "{'arguments':'[1]'}") "},"
         "{'type':'text','text':'and','citations':null},"
-        "{'type':'thinking','thinking':'last','signature':''}",
+        "{'type':'thinking','thinking':'last','signature':'clb-unsigned'}",
         "'tool_use'", "null", "null")),
         "a whole answer has the same blocks in the same order");
 
@@ -370,6 +398,7 @@ int main(void)
     atexit(apr_terminate);
     apr_pool_create(&pool, NULL);
     stream();
+    counts();
     blocks();
     whole_blocks();
     stops();

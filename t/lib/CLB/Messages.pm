@@ -98,7 +98,8 @@ sub gather {
         die "$type behind message_stop\n" if $stopped;
         if ($type eq 'message_start') {
             die "a second $type\n" if $message;
-            $message = $data->{message};
+            # a copy: the event stays as it came
+            $message = $json->decode($json->encode($data->{message}));
             next;
         }
         die "$type before message_start\n" unless $message;
