@@ -44,7 +44,7 @@ static const clb_scratch_t files[] = { { NULL, NULL, NULL } };
 
 static unsigned traits(const clb_backend_t *backend)
 {
-    return CLB_PROBE | CLB_PARKS;
+    return CLB_PROBE | CLB_PARKS | CLB_SIGNS;
 }
 
 static unsigned can(const clb_backend_t *backend)

@@ -83,6 +83,8 @@ typedef struct clb_step_t {
 #define CLB_CHATTY 16u           /**< it speaks between turns, to nobody */
 #define CLB_REFILL 32u           /**< its scratch files are written again for
                                       each of its turns */
+#define CLB_SIGNS 64u            /**< its vendor signs what the model thinks
+                                      and wants it back, asked for or not */
 
 /** A scratch file, which a turn may fill. */
 typedef struct clb_scratch_t {

@@ -491,6 +491,12 @@ const char *clb_chat_plain(clb_chat_t *chat)
     return buf.data;
 }
 
+int clb_chat_quiet(const clb_chat_t *chat)
+{
+    return chat->quiet || chat->effort == CLB_EFFORT_NONE
+        || (clb_chat_given(chat, CLB_BUDGET) && chat->budget == 0);
+}
+
 apr_status_t clb_effort_parse(clb_effort_e *effort, const char *name)
 {
     clb_effort_e e;

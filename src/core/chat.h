@@ -264,6 +264,9 @@ const apr_array_header_t *clb_chat_turns(clb_chat_t *chat);
  */
 const char *clb_chat_plain(clb_chat_t *chat);
 
+/** 1 if the client wants no reasoning, or not to see it. */
+int clb_chat_quiet(const clb_chat_t *chat);
+
 /** The effort named @a name (none minimal low medium high xhigh max).
  *  @return APR_SUCCESS or APR_EINVAL */
 apr_status_t clb_effort_parse(clb_effort_e *effort, const char *name);

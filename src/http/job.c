@@ -26,12 +26,22 @@ APLOG_USE_MODULE(clibridge);
 /* What the log says when the client left before its answer (nginx's). */
 #define STATUS_CLIENT_GONE 499
 
-static clb_reasoning_e reasoning(const clb_job_t *job)
+/* Where reasoning stands that is shown. */
+static clb_reasoning_e place(const clb_job_t *job)
 {
-    return job->chat->quiet ? CLB_REASONING_OFF
-         : job->conf.reasoning == CLB_REASONING_TAGS
+    return job->conf.reasoning == CLB_REASONING_TAGS
            && job->route.dialect->thinks ? CLB_REASONING_FIELD
          : job->conf.reasoning;
+}
+
+/* What a model thinks by itself is shown where the vendor wants it back. */
+static clb_reasoning_e reasoning(const clb_job_t *job)
+{
+    const clb_backend_t *backend = job->backend;
+    int signs = (backend->driver->traits(backend) & CLB_SIGNS) != 0;
+
+    return clb_chat_quiet(job->chat) || (job->chat->model_thinks && !signs)
+         ? CLB_REASONING_OFF : place(job);
 }
 
 /* The model's name, where the path has it. */
@@ -61,7 +71,7 @@ static apr_status_t take_chat(clb_job_t *job, clb_json_t *body)
     if (rv == APR_SUCCESS) {
         rv = dialect->parse(job->chat, body, &job->error);
     }
-    if (rv == APR_SUCCESS && reasoning(job) == CLB_REASONING_TAGS) {
+    if (rv == APR_SUCCESS && place(job) == CLB_REASONING_TAGS) {
         clb_chat_forget_thoughts(job->chat);
     }
     return rv;

@@ -70,11 +70,37 @@ for (['/tags', 'hm END'], ['/off', '']) {
     my ($where, $thinking) = @$_;
     for my $ask (\&message, \&message_stream) {
         my $r = $ask->($s, $prompt, model => 'lines',
+                       thinking => { type => 'adaptive' },
                        -path => "$where/v1/messages");
         is_deeply([@$r{qw(text thinking)}], ['so END no', $thinking],
                   "in Messages $where") or diag $r->{body};
     }
 }
+
+# --- who does not want it -------------------------------------------------
+
+for my $where ('', '/tags') {
+    for my $none ([ reasoning_effort => 'none' ],
+                  [ reasoning => { max_tokens => 0 } ]) {
+        for my $ask ('chat', 'stream') {
+            my $r = $s->$ask($prompt, model => 'lines', @$none,
+                             -path => "$where/v1/chat/completions");
+            is($r->{text}, 'so END no', "$ask, $none->[0] none $where");
+            unlike($r->{body}, qr/hm/, 'is without it');
+        }
+    }
+    for my $ask (\&message, \&message_stream) {
+        for my $none ([], [ thinking => { type => 'disabled' } ]) {
+            my $r = $ask->($s, $prompt, model => 'lines', @$none,
+                           -path => "$where/v1/messages");
+            is_deeply([ map { $_->{type} } @{ $r->{content} } ], ['text'],
+                      "thinking that is not enabled $where") or diag $r->{body};
+        }
+    }
+}
+my $r = message($s, $prompt, model => 'lines(high)',
+                thinking => { type => 'disabled' });
+is($r->{thinking}, 'hm END', 'but the name of the model counts more');
 
 my $history = [
     { role => 'user',      content => "<think>\nmine\n</think>\n\nq" },
@@ -83,15 +109,19 @@ my $history = [
 ];
 for (['', $tagged], ['/tags', 'so END no']) {
     my ($where, $want) = @$_;
-    my $r = $s->chat($history, model => 'echoing',
-                     -path => "$where/v1/chat/completions");
-    my $sent = $json->decode($r->{text})->{messages};
-    is_deeply([map { $_->{content} } @$sent],
-              [$history->[0]{content}, $want, 'next'],
-              "what we put into an answer is taken out again $where");
+    for my $effort ('high', 'none') {
+        my $got = $s->chat($history, model => 'echoing',
+                           reasoning_effort => $effort,
+                           -path => "$where/v1/chat/completions");
+        my $sent = $json->decode($got->{text})->{messages};
+        is_deeply([map { $_->{content} } @$sent],
+                  [$history->[0]{content}, $want, 'next'],
+                  'what we put into an answer is taken out again '
+                  . "$where, effort $effort");
+    }
 }
-my $r = $s->request('POST', '/tags/v1/completions',
-                    { model => 'lines', prompt => $prompt });
+$r = $s->request('POST', '/tags/v1/completions',
+                 { model => 'lines', prompt => $prompt });
 is($r->{json}{choices}[0]{text}, $tagged, 'completions, too')
     or diag $r->{body};
 

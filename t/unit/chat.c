@@ -245,6 +245,25 @@ static void efforts(void)
     ok(clb_effort_name(CLB_EFFORT_UNSET) == NULL, "unset has no name");
 }
 
+static void quiet(void)
+{
+    clb_chat_t *chat = clb_chat_create(pool);
+
+    ok(!clb_chat_quiet(chat), "reasoning is seen where nothing is said");
+    chat->quiet = 1;
+    ok(clb_chat_quiet(chat), "not by who does not want to");
+    chat->quiet = 0;
+    chat->effort = CLB_EFFORT_MINIMAL;
+    ok(!clb_chat_quiet(chat), "little of it");
+    chat->effort = CLB_EFFORT_NONE;
+    ok(clb_chat_quiet(chat), "not where there is to be none");
+    chat->effort = CLB_EFFORT_UNSET;
+    clb_chat_give(chat, CLB_BUDGET, "thinking");
+    ok(clb_chat_quiet(chat), "nor by its budget");
+    chat->budget = 1024;
+    ok(!clb_chat_quiet(chat), "unless there is one");
+}
+
 int main(void)
 {
     apr_initialize();
@@ -258,6 +277,7 @@ int main(void)
     system_text();
     fields();
     efforts();
+    quiet();
     forgotten_thoughts();
     return tap_done();
 }
