@@ -20,6 +20,8 @@ const ERRORS = {
     429: ['requests', 'rate_limit_exceeded', 'rate_limit_exceeded'],
     503: ['service_unavailable_error', 'server_is_overloaded',
           'server_is_overloaded'],
+    // not of this API, which would say it so
+    529: ['server_error', 'server_error', 'server_is_overloaded'],
 };
 
 const INCOMPLETE = {

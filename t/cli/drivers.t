@@ -12,6 +12,7 @@ use lib "$FindBin::Bin/../lib";
 use JSON::PP ();
 use Test::More;
 
+use CLB::Messages qw(message message_stream);
 use CLB::Model qw(cli);
 use CLB::Server;
 
@@ -317,6 +318,24 @@ my @cases = (
         is_deeply([@$r{qw(reasoning text)}], ['let me see', 'so'],
                   'apart from the answer');
     },
+    'reasoning nobody asked for' => sub {
+        my $prompt = '[[think:let me see]][[say:so]]';
+        my @asked  = (max_tokens => 4000, thinking => {
+            type => 'enabled', budget_tokens => 2048 });
+        for my $ask (\&message, \&message_stream) {
+            for my $none ([], [ thinking => { type => 'disabled' } ]) {
+                is_deeply([ map { $_->{type} } @{ $ask->($s, $prompt,
+                    model => $program, @$none)->{content} } ], ['text'],
+                    'no thinking block');
+            }
+            my ($block) = @{ $ask->($s, $prompt, model => $program, @asked)
+                                 ->{content} };
+            is($block->{thinking}, 'let me see', 'but where it is');
+            ok($block->{signature}, 'with some signature');
+        }
+        is(streamed($prompt, reasoning_effort => 'none')->{reasoning}, '',
+           'nor a word of it where there is to be none');
+    },
     effort => sub {
         my $r = ask('[[say:so]]', reasoning_effort => 'high');
         is(ignored($r), $marked{ $_[0] } ? 'reasoning_effort' : '', 'told');
@@ -330,6 +349,13 @@ my @cases = (
         $r = streamed('[[usage:100:23]][[say:x]]',
                   stream_options => { include_usage => $true });
         is($r->{usage}{completion_tokens}, 23, 'streamed, too');
+    },
+    'usage at the start' => sub {
+        my $r = message_stream($s, '[[usage:100:23]][[say:x]]',
+                               model => $program);
+        my $usage = $r->{events}[0]{json}{message}{usage};
+        cmp_ok($usage->{input_tokens}, '>', 0, 'or an estimate');
+        is($r->{usage}{input_tokens}, 100, 'and the truth at the end');
     },
     'a stop sequence' => sub {
         my $r = streamed('[[say:before END after]]', stop => ['END']);
