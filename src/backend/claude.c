@@ -25,6 +25,7 @@ typedef struct claude_t {
     apr_uint32_t calling;    /* the block that streams is a call */
     apr_uint32_t calls;      /* of the client's tools */
     apr_uint32_t own;        /* calls of the CLI's own tools */
+    apr_uint32_t nested;     /* which may have asked a model, too */
     apr_uint32_t invented;   /* a call is of a tool that is not offered */
     apr_uint32_t answered;   /* the answer is whole; `result` is to come */
     apr_uint32_t failure;    /* clb_error_e named by a line before `result` */
@@ -33,6 +34,7 @@ typedef struct claude_t {
     apr_int64_t resets_at;   /* end of a used-up window, seconds since 1970 */
     clb_usage_t usage;       /* of the message that streams */
     clb_usage_t before;      /* of those before */
+    clb_usage_t told;        /* of all requests, by the last `result` */
     char model[MODEL_SIZE];  /* that the CLI asks; empty = not told yet */
 } claude_t;
 
@@ -63,8 +65,11 @@ static unsigned honours(const clb_backend_t *backend)
 
 static void begin(claude_t *state, const clb_input_t *in, clb_step_t *out)
 {
+    clb_usage_t told = state->told;
+
     memset(state, 0, sizeof(*state));
     if (in->known > 0) {
+        state->told = told;
         state->turn = (apr_uint32_t)in->known;
         clb_claude_history(in->chat, &state->turn, in->known,
                            in->chat->model, out);
@@ -85,15 +90,6 @@ static const char *model_of(claude_t *state, const clb_input_t *in)
 {
     state->model[MODEL_SIZE - 1] = '\0';
     return state->model[0] != '\0' ? state->model : in->chat->model;
-}
-
-static void add_usage(clb_usage_t *sum, const clb_usage_t *usage)
-{
-    sum->input += usage->input;
-    sum->cache_read += usage->cache_read;
-    sum->cache_write += usage->cache_write;
-    sum->output += usage->output;
-    sum->reasoning += usage->reasoning;
 }
 
 /* Which of the chat's stop sequences @a text is, as state->sequence. */
@@ -117,7 +113,7 @@ static void stop(claude_t *state, const clb_input_t *in, clb_step_t *out,
     clb_usage_t usage = state->before;
     clb_event_t *event;
 
-    add_usage(&usage, &state->usage);
+    clb_usage_add(&usage, &state->usage);
     clb_step_event(out, CLB_EV_USAGE)->u.usage = usage;
     event = clb_step_event(out, CLB_EV_STOP);
     event->u.stop = state->stop <= CLB_STOP_CALLS ? state->stop : CLB_STOP_END;
@@ -127,6 +123,24 @@ static void stop(claude_t *state, const clb_input_t *in, clb_step_t *out,
                                         const char *);
     }
     out->fate = fate;
+}
+
+/* What the CLI counts of all its requests until now; what of it is this turn's
+ * is at least what its messages told. */
+static void count_all(claude_t *state, const clb_json_t *result)
+{
+    clb_usage_t all = { 0 }, turn;
+
+    clb_claude_count_all(&all, clb_json_get(result, "modelUsage"));
+    turn = all;
+    clb_usage_take(&turn, &state->told);
+    state->told = all;
+    clb_usage_add(&state->before, &state->usage);
+    memset(&state->usage, 0, sizeof(state->usage));
+    if (turn.output >= state->before.output) {
+        turn.reasoning = state->before.reasoning;
+        state->before = turn;
+    }
 }
 
 static void result(claude_t *state, const clb_input_t *in,
@@ -162,22 +176,6 @@ static void result(claude_t *state, const clb_input_t *in,
     stop(state, in, out, CLB_FATE_END);
 }
 
-static void count(clb_usage_t *usage, const clb_json_t *json)
-{
-    if (json == NULL) {
-        return;
-    }
-    usage->input = clb_json_get_integer(json, "input_tokens", usage->input);
-    usage->output = clb_json_get_integer(json, "output_tokens",
-                                         usage->output);
-    usage->cache_read = clb_json_get_integer(json, "cache_read_input_tokens",
-                                             usage->cache_read);
-    usage->cache_write = clb_json_get_integer(json,
-        "cache_creation_input_tokens", usage->cache_write);
-    usage->reasoning = clb_json_integer(clb_json_find(json,
-        "output_tokens_details.thinking_tokens"), usage->reasoning);
-}
-
 /* A further message comes only after the use of a tool of the CLI's own. */
 static void next_message(claude_t *state)
 {
@@ -185,7 +183,7 @@ static void next_message(claude_t *state)
     state->goes_on = 0;
     state->spoke = 0;
     state->visible = state->reasoned = state->own = 0;
-    add_usage(&state->before, &state->usage);
+    clb_usage_add(&state->before, &state->usage);
     memset(&state->usage, 0, sizeof(state->usage));
 }
 
@@ -200,7 +198,7 @@ static void message_start(claude_t *state, const clb_json_t *event,
     if (state->started) {
         next_message(state);
     }
-    count(&state->usage, clb_json_find(event, "message.usage"));
+    clb_claude_count(&state->usage, clb_json_find(event, "message.usage"));
     if (!state->started) {
         clb_step_event(out, CLB_EV_START)->u.usage = state->usage;
     }
@@ -213,6 +211,7 @@ static void own_call(claude_t *state, const char *name, clb_step_t *out)
     clb_event_t *note = clb_step_event(out, CLB_EV_NOTE);
 
     state->own++;
+    state->nested = 1;
     note->u.note.kind = CLB_NOTE_TOOL;
     note->u.note.text = name;
 }
@@ -324,7 +323,7 @@ static void message_delta(claude_t *state, const clb_input_t *in,
     const clb_json_t *delta = clb_json_get(event, "delta");
     const char *reason = clb_json_get_string(delta, "stop_reason");
 
-    count(&state->usage, clb_json_get(event, "usage"));
+    clb_claude_count(&state->usage, clb_json_get(event, "usage"));
     if (reason == NULL) {
         return;     /* how 2.1.329 closes a stream that broke */
     }
@@ -364,7 +363,9 @@ static void message_stop(claude_t *state, const clb_input_t *in,
     }
     else if (state->reasoned) {
         state->answered = 1;
-        stop(state, in, out, CLB_FATE_PARK);
+        if (!state->nested) {
+            stop(state, in, out, CLB_FATE_PARK);
+        }
     }
 }
 
@@ -395,51 +396,6 @@ static void stream_event(claude_t *state, const clb_input_t *in,
     else if (strcmp(type, "message_stop") == 0) {
         message_stop(state, in, out);
     }
-}
-
-/* The CLI would sleep before it tries again; on a rate limit the client knows
- * better what to do with that time. 2.1.329 retries a stream that broke, too,
- * and would say everything twice. */
-static void retry(const claude_t *state, const clb_json_t *json,
-                  clb_step_t *out)
-{
-    const char *name = clb_json_get_string(json, "error");
-    apr_int64_t ms = clb_json_get_integer(json, "retry_delay_ms", 0);
-    apr_int64_t status = clb_json_get_integer(json, "error_status", 0);
-    clb_event_t *note;
-
-    if (name != NULL && clb_claude_kind(name) == CLB_RATE_LIMITED) {
-        clb_step_error(out, CLB_RATE_LIMITED, apr_psprintf(out->pool,
-            "the model's API refused the request (%" APR_INT64_T_FMT ")",
-            status), clb_step_wait(ms, 1000), CLB_FATE_END);
-        return;
-    }
-    if (state->started) {
-        clb_step_error(out, CLB_UPSTREAM, "the model's API broke off its "
-                       "answer", 0, CLB_FATE_KILL);
-        return;
-    }
-    note = clb_step_event(out, CLB_EV_NOTE);
-    note->u.note.kind = CLB_NOTE_RETRY;
-    note->u.note.text = apr_psprintf(out->pool, "status %" APR_INT64_T_FMT
-                                     ", again in %" APR_INT64_T_FMT " ms",
-                                     status, ms);
-}
-
-static void limit(claude_t *state, const clb_json_t *json, clb_step_t *out)
-{
-    const clb_json_t *info = clb_json_get(json, "rate_limit_info");
-    const char *status = clb_json_get_string(info, "status");
-    const char *type = clb_json_get_string(info, "rateLimitType");
-    clb_event_t *note = clb_step_event(out, CLB_EV_NOTE);
-
-    if (status != NULL && strcmp(status, "rejected") == 0) {
-        state->resets_at = clb_json_get_integer(info, "resetsAt", 0);
-    }
-    note->u.note.kind = CLB_NOTE_LIMIT;
-    note->u.note.text = apr_psprintf(out->pool, "%s: %s",
-                                     type == NULL ? "limit" : type,
-                                     status == NULL ? "unknown" : status);
 }
 
 /* Without the mark of a larger context, which the model does not have. */
@@ -476,7 +432,7 @@ static void news(claude_t *state, const clb_input_t *in,
     const char *subtype = clb_json_get_string(json, "subtype");
 
     if (subtype != NULL && strcmp(subtype, "api_retry") == 0) {
-        retry(state, json, out);
+        clb_claude_retry(state->started, json, out);
     }
     else if (subtype != NULL && strcmp(subtype, "init") == 0) {
         init(state, in, json, out);
@@ -532,20 +488,33 @@ static void control_request(const clb_input_t *in, const clb_json_t *json,
               "request_id", id, "error", "not available"));
 }
 
-/* The client has its answer. The process can go on when `result` says so; one
- * that asks its model again by itself cannot. */
-static void after_answer(const clb_input_t *in, const char *type,
-                         const clb_json_t *json, clb_step_t *out)
+/* The process is done with an answer, whose end may not be told yet. */
+static void finish(claude_t *state, const clb_input_t *in, clb_fate_e fate,
+                   clb_step_t *out)
+{
+    if (state->nested) {
+        state->nested = 0;
+        stop(state, in, out, fate);
+    }
+    out->fate = fate;
+}
+
+/* The answer is whole. The process can go on when `result` says so; one that
+ * asks its model again by itself cannot. */
+static void after_answer(claude_t *state, const clb_input_t *in,
+                         const char *type, const clb_json_t *json,
+                         clb_step_t *out)
 {
     const char *event = clb_json_string(clb_json_find(json, "event.type"));
 
     if (strcmp(type, "result") == 0) {
-        out->fate = clb_json_true(clb_json_get(json, "is_error"))
-                  ? CLB_FATE_END : CLB_FATE_CLEAN;
+        count_all(state, json);
+        finish(state, in, clb_json_true(clb_json_get(json, "is_error"))
+               ? CLB_FATE_END : CLB_FATE_CLEAN, out);
     }
     else if (strcmp(type, "stream_event") == 0 && event != NULL
              && strcmp(event, "message_start") == 0) {
-        out->fate = CLB_FATE_KILL;
+        finish(state, in, CLB_FATE_KILL, out);
     }
     else if (strcmp(type, "control_request") == 0) {
         control_request(in, json, out);
@@ -561,7 +530,7 @@ static void line(claude_t *state, const clb_input_t *in, clb_step_t *out)
         return;
     }
     if (state->answered) {
-        after_answer(in, type, json, out);
+        after_answer(state, in, type, json, out);
     }
     else if (strcmp(type, "stream_event") == 0) {
         stream_event(state, in, json, out);
@@ -576,7 +545,7 @@ static void line(claude_t *state, const clb_input_t *in, clb_step_t *out)
         control_request(in, json, out);
     }
     else if (strcmp(type, "rate_limit_event") == 0) {
-        limit(state, json, out);
+        state->resets_at = clb_claude_limit(state->resets_at, json, out);
     }
     else if (strcmp(type, "assistant") == 0) {
         name = clb_json_get_string(json, "error");

@@ -8,8 +8,9 @@
 /**
  * The parts of the driver claude: claude_start.c starts the CLI, claude_ask.c
  * writes, claude.c reads, claude_error.c knows the CLI's errors, claude_tools.c
- * what the CLI is to believe of the client's tools, claude_trial.c how the CLI
- * is tested, and claude_report.c what it says of itself.
+ * what the CLI is to believe of the client's tools, claude_usage.c tokens,
+ * claude_trial.c how the CLI is tested, and claude_report.c what it says of
+ * itself.
  */
 
 /** Ids of the control requests that warm a process up. */
@@ -67,6 +68,24 @@ clb_error_e clb_claude_kind(const char *name);
  */
 void clb_claude_fail(clb_error_e kind, apr_int64_t resets_at,
                      const clb_json_t *json, clb_step_t *out);
+
+/** Take up that the CLI means to try its request again.
+ *  @param started words of the answer were seen */
+void clb_claude_retry(int started, const clb_json_t *json, clb_step_t *out);
+
+/** Note what @a json says of a limit.
+ *  @return the end of a used-up window, @a resets_at if it tells of none */
+apr_int64_t clb_claude_limit(apr_int64_t resets_at, const clb_json_t *json,
+                             clb_step_t *out);
+
+/* --- claude_usage.c --- */
+
+/** Set @a usage to what the vendor's @a json counts; what that does not name
+ *  stays. */
+void clb_claude_count(clb_usage_t *usage, const clb_json_t *json);
+
+/** Add what @a models, the CLI's count by model, has to @a usage. */
+void clb_claude_count_all(clb_usage_t *usage, const clb_json_t *models);
 
 /* --- claude_tools.c --- */
 

@@ -89,3 +89,47 @@ void clb_claude_fail(clb_error_e kind, apr_int64_t resets_at,
     }
     clb_step_error(out, kind, text, retry, CLB_FATE_END);
 }
+
+/* On a rate limit the client knows better what to do with the time that the CLI
+ * would sleep. 2.1.329 tries a stream again that broke, too, and would say
+ * everything twice. */
+void clb_claude_retry(int started, const clb_json_t *json, clb_step_t *out)
+{
+    const char *name = clb_json_get_string(json, "error");
+    apr_int64_t ms = clb_json_get_integer(json, "retry_delay_ms", 0);
+    apr_int64_t status = clb_json_get_integer(json, "error_status", 0);
+    clb_event_t *note;
+
+    if (name != NULL && clb_claude_kind(name) == CLB_RATE_LIMITED) {
+        clb_step_error(out, CLB_RATE_LIMITED, apr_psprintf(out->pool,
+            "the model's API refused the request (%" APR_INT64_T_FMT ")",
+            status), clb_step_wait(ms, 1000), CLB_FATE_END);
+        return;
+    }
+    if (started) {
+        clb_step_error(out, CLB_UPSTREAM, "the model's API broke off its "
+                       "answer", 0, CLB_FATE_KILL);
+        return;
+    }
+    note = clb_step_event(out, CLB_EV_NOTE);
+    note->u.note.kind = CLB_NOTE_RETRY;
+    note->u.note.text = apr_psprintf(out->pool, "status %" APR_INT64_T_FMT
+                                     ", again in %" APR_INT64_T_FMT " ms",
+                                     status, ms);
+}
+
+apr_int64_t clb_claude_limit(apr_int64_t resets_at, const clb_json_t *json,
+                             clb_step_t *out)
+{
+    const clb_json_t *info = clb_json_get(json, "rate_limit_info");
+    const char *status = clb_json_get_string(info, "status");
+    const char *type = clb_json_get_string(info, "rateLimitType");
+    clb_event_t *note = clb_step_event(out, CLB_EV_NOTE);
+
+    note->u.note.kind = CLB_NOTE_LIMIT;
+    note->u.note.text = apr_psprintf(out->pool, "%s: %s",
+                                     type == NULL ? "limit" : type,
+                                     status == NULL ? "unknown" : status);
+    return status != NULL && strcmp(status, "rejected") == 0
+         ? clb_json_get_integer(info, "resetsAt", 0) : resets_at;
+}

@@ -124,18 +124,11 @@ static void begin(codex_t *state, const clb_input_t *in, clb_step_t *out)
     }
 }
 
-static const clb_message_t *last_turn(const clb_input_t *in)
-{
-    const apr_array_header_t *turns = clb_chat_turns(in->chat);
-
-    return &APR_ARRAY_IDX(turns, turns->nelts - 1, clb_message_t);
-}
-
 static void give_results(codex_t *state, const clb_input_t *in,
                          clb_step_t *out)
 {
     state->phase = RUNNING;
-    clb_codex_results(&state->open, last_turn(in), out);
+    clb_codex_results(&state->open, in->chat, out);
 }
 
 /* The CLI takes items and results up at the same time: its model must not be
@@ -145,7 +138,7 @@ static void go_on(codex_t *state, const clb_input_t *in, clb_step_t *out)
     if (state->open.n == 0) {
         run(state, in, in->known, out);
     }
-    else if (!clb_codex_answers(&state->open, last_turn(in))) {
+    else if (!clb_codex_answers(&state->open, in->chat)) {
         begin(state, in, out);
     }
     else if (clb_codex_add(in->chat, in->known, state->thread, out)) {
@@ -222,7 +215,7 @@ static void stop(codex_t *state, clb_step_t *out, clb_stop_e reason,
 {
     start(state, out);
     clb_step_event(out, CLB_EV_USAGE)->u.usage = state->usage;
-    clb_codex_told(&state->told, &state->usage);
+    clb_usage_add(&state->told, &state->usage);
     clb_step_stop(out, reason, fate);
 }
 

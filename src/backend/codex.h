@@ -117,12 +117,14 @@ int clb_codex_call(const clb_chat_t *chat, const clb_json_t *item,
 void clb_codex_opened(clb_codex_open_t *open, const char *id,
                       apr_int64_t request);
 
-/** 1 if @a turn has one result of each open call, and no other result. */
-int clb_codex_answers(const clb_codex_open_t *open, const clb_message_t *turn);
+/** 1 if the last turn of @a chat has one result of each open call, and no other
+ *  result. */
+int clb_codex_answers(const clb_codex_open_t *open, clb_chat_t *chat);
 
-/** Write the results that @a turn has, after which no call is open: the last
- *  lets the model go on, so that all else must have been said. */
-void clb_codex_results(clb_codex_open_t *open, const clb_message_t *turn,
+/** Write the results that the last turn of @a chat has, after which no call is
+ *  open: the last one lets the model go on, so that all else must have been
+ *  said. */
+void clb_codex_results(clb_codex_open_t *open, clb_chat_t *chat,
                        clb_step_t *out);
 
 /* --- codex_usage.c --- */
@@ -133,9 +135,6 @@ void clb_codex_count(clb_usage_t *usage, const clb_json_t *json);
 /** Set @a usage to what @a total counts beyond @a told. */
 void clb_codex_count_since(clb_usage_t *usage, const clb_json_t *total,
                            const clb_usage_t *told);
-
-/** Add @a usage to @a told. */
-void clb_codex_told(clb_usage_t *told, const clb_usage_t *usage);
 
 /* --- codex_error.c --- */
 

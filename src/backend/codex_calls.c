@@ -66,6 +66,13 @@ void clb_codex_opened(clb_codex_open_t *open, const char *id,
     }
 }
 
+static const clb_message_t *last_turn(clb_chat_t *chat)
+{
+    const apr_array_header_t *turns = clb_chat_turns(chat);
+
+    return &APR_ARRAY_IDX(turns, turns->nelts - 1, clb_message_t);
+}
+
 /* How many of @a turn's parts are the result of @a call. */
 static int results_of(const clb_codex_call_t *call, const clb_message_t *turn)
 {
@@ -79,8 +86,9 @@ static int results_of(const clb_codex_call_t *call, const clb_message_t *turn)
     return n;
 }
 
-int clb_codex_answers(const clb_codex_open_t *open, const clb_message_t *turn)
+int clb_codex_answers(const clb_codex_open_t *open, clb_chat_t *chat)
 {
+    const clb_message_t *turn = last_turn(chat);
     apr_uint32_t i;
 
     for (i = 0; i < open->n; i++) {
@@ -91,9 +99,10 @@ int clb_codex_answers(const clb_codex_open_t *open, const clb_message_t *turn)
     return clb_chat_count(turn, CLB_PART_RESULT) == (int)open->n;
 }
 
-void clb_codex_results(clb_codex_open_t *open, const clb_message_t *turn,
+void clb_codex_results(clb_codex_open_t *open, clb_chat_t *chat,
                        clb_step_t *out)
 {
+    const clb_message_t *turn = last_turn(chat);
     int i;
 
     for (i = 0; i < turn->parts->nelts; i++) {

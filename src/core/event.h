@@ -3,6 +3,7 @@
 #define CLB_EVENT_H
 
 #include "error.h"
+#include "usage.h"
 
 /**
  * What comes back: the neutral form between every driver and every dialect.
@@ -32,15 +33,6 @@ typedef enum clb_stop_e {
     CLB_STOP_FILTER,
     CLB_STOP_CALLS       /**< the client is to run its tools */
 } clb_stop_e;
-
-/** Tokens. input does not contain the cached ones. */
-typedef struct clb_usage_t {
-    apr_int64_t input;
-    apr_int64_t cache_read;
-    apr_int64_t cache_write;
-    apr_int64_t output;
-    apr_int64_t reasoning;     /**< part of output */
-} clb_usage_t;
 
 typedef enum clb_note_e {
     CLB_NOTE_RETRY,            /**< the CLI tries its upstream again */

@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 
 use JSON::PP ();
+use MIME::Base64 qw(encode_base64);
 use Test::More;
 
 use CLB::Model qw(all_gone);
@@ -45,6 +46,7 @@ sub backend_of {
     return $backend;
 }
 
+my @usage = (stream_options => { include_usage => JSON::PP::true });
 my $mine = { type => 'function', function => {
     name => 'WebFetch', parameters => {
         type => 'object', properties => { x => { type => 'string' } } } } };
@@ -71,6 +73,22 @@ for my $program (@programs) {
 
     my $web = backend_of("$program-web");
     is_deeply([@$web{qw(tools failures)}], [1, 0], 'it is counted');
+
+    # the search is a request of its own, told of in no message; the next turn
+    # is not told of it again
+    my @talk = ({ role => 'user', content => '[[tool64:WebSearch:'
+        . encode_base64('{"query":"[[usage:1000000:5000]]"}', '') . ']]' });
+    my $hits = backend_of("$program-web")->{hits};
+    ($r, @asked) = ask([@talk], "$program-web", @usage);
+    is(scalar @asked, 3, 'a search asks the model once more');
+    is(int($r->{usage}{prompt_tokens} / 1e6), 1, 'its tokens count');
+    is(int($r->{usage}{completion_tokens} / 1e3), 5, 'and its words');
+    ($r) = ask([ @talk, { role => 'assistant', content => $r->{text} },
+                 { role => 'user', content => '[[usage:123:45]][[say:x]]' } ],
+               "$program-web", @usage);
+    is_deeply([ @{ $r->{usage} }{qw(prompt_tokens completion_tokens)} ],
+              [123, 45], 'in their turn alone');
+    is(backend_of("$program-web")->{hits}, $hits + 1, 'of the same process');
 
     ($r, @asked) = ask('[[tool:WebFetch_0:{"x":"y"}]]', "$program-web",
                        tools => [$mine]);

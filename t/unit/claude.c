@@ -181,8 +181,8 @@ static void command_line(void)
            "for which it asks again, but not for ever");
     ok(has(clb_driver_claude.env, "CLAUDE_CODE_DISABLE_ATTACHMENTS=1"),
        "and reads no file that a prompt names");
-    is_int(clb_driver_claude.traits(NULL), CLB_PROBE | CLB_PARKS,
-           "it speaks lines, is probed, and serves one conversation");
+    is_int(clb_driver_claude.traits(NULL), CLB_PROBE | CLB_PARKS | CLB_SIGNS,
+           "it speaks lines, is probed, serves one conversation, and signs");
 }
 
 static void warming(void)

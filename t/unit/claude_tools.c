@@ -527,6 +527,61 @@ static turn_t *with_own(turn_t *turn, const char *lines)
     return turn;
 }
 
+#define DONE "{'type':'result','subtype':'success','is_error':false}\n"
+#define COUNT(in, cached, out) "{'inputTokens':" in ",'outputTokens':" out \
+    ",'cacheReadInputTokens':" cached ",'cacheCreationInputTokens':1}"
+#define RESULT(models) "{'type':'result','subtype':'success','is_error':" \
+    "false,'result':'a','modelUsage':" models "}\n"
+#define FOUND START SAY("a") DELTA("end_turn") STOP
+
+/* Requests that its own tools make are told of in the result alone, which
+ * counts those of the process from its beginning. */
+static void own_requests(void)
+{
+    turn_t turn;
+
+    is_str(turn_said(with_own(&turn, OWN FOUND)), "start (WebSearch) [a] -> -",
+           "after the use of its own tools the end is not told");
+    turn_print(&turn, q(RESULT("{'claude-x':" COUNT("30", "4", "20")
+               ",'claude-haiku':" COUNT("7", "0", "3") "}")));
+    is_str(turn_said(&turn), "start (WebSearch) [a] usage 37+4+2/23/0 stop "
+           "end -> clean", "before all of it can be counted");
+
+    turn_next(&turn);
+    ask(turn.chat, CLB_ROLE_ASSISTANT, "a");
+    ask(turn.chat, CLB_ROLE_USER, "r");
+    turn.chat->turns = NULL;
+    turn.known = 2;
+    turn_input(&turn, CLB_IN_CHAT, NULL, 0, 0);
+    turn_print(&turn, q(START SAY("b") DELTA("end_turn") STOP));
+    is_str(turn_said(&turn), "start [b]" USAGE "end -> park",
+           "a turn without them waits for nothing");
+    turn_print(&turn, q(RESULT("{'claude-x':" COUNT("39", "4", "25")
+               ",'claude-haiku':" COUNT("7", "0", "3") "}")));
+    is_int(turn.fate, CLB_FATE_CLEAN, "and can go on");
+
+    turn_next(&turn);
+    ask(turn.chat, CLB_ROLE_ASSISTANT, "b");
+    ask(turn.chat, CLB_ROLE_USER, "s");
+    turn.chat->turns = NULL;
+    turn.known = 4;
+    turn_input(&turn, CLB_IN_CHAT, NULL, 0, 0);
+    turn_print(&turn, q(OWN FOUND RESULT("{'claude-x':" COUNT("60", "4", "35")
+               ",'claude-haiku':" COUNT("9", "0", "4") "}")));
+    is_str(turn_said(&turn), "start (WebSearch) [a] usage 23+0+0/11/0 stop "
+           "end -> clean", "what was told before is not told again");
+
+    is_str(turn_said(with_own(&turn, OWN FOUND RESULT("null"))),
+           "start (WebSearch) [a] usage 18+0+0/10/0 stop end -> clean",
+           "a result that counts nothing");
+    is_str(turn_said(with_own(&turn, OWN FOUND RESULT("{'m':7}"))),
+           "start (WebSearch) [a] usage 18+0+0/10/0 stop end -> clean",
+           "or by other names");
+    is_str(turn_said(with_own(&turn, OWN FOUND "{'type':'result','is_error':"
+           "true}\n")), "start (WebSearch) [a] usage 18+0+0/10/0 stop end -> "
+           "end", "an error behind the answer");
+}
+
 static void own_tools(void)
 {
     static const struct {
@@ -535,17 +590,17 @@ static void own_tools(void)
         const char *what;
     } cases[] = {
         { OWN, "start (WebSearch) -> -", "the CLI's own call is no call" },
-        { OWN START SAY("found") DELTA("end_turn") STOP,
-          "start (WebSearch) [found] usage 18+0+0/10/0 stop end -> park",
+        { OWN START SAY("found") DELTA("end_turn") STOP DONE,
+          "start (WebSearch) [found] usage 18+0+0/10/0 stop end -> clean",
           "the answer comes with the next message" },
         { START SAY("Let me see.") BLOCK("o1", "WebFetch") DELTA("tool_use")
-          STOP START SAY("It is so.") DELTA("end_turn") STOP,
+          STOP START SAY("It is so.") DELTA("end_turn") STOP DONE,
           "start [Let me see.] (WebFetch) [\n\n] [It is so.] "
-          "usage 18+0+0/10/0 stop end -> park",
+          "usage 18+0+0/10/0 stop end -> clean",
           "texts of two messages are apart" },
-        { OWN START BLOCK("t1", "f") PIECE("{}") DELTA("tool_use") STOP,
-          "start (WebSearch) call t1 f {{}} usage 18+0+0/10/0 "
-          "stop calls -> park", "then a call of the client's" },
+        { OWN START BLOCK("t1", "f") PIECE("{}") DELTA("tool_use") STOP
+          DEFERRED, "start (WebSearch) call t1 f {{}} usage 18+0+0/10/0 "
+          "stop calls -> clean", "then a call of the client's" },
         { START BLOCK("t1", "f") BLOCK("o1", "WebSearch") DELTA("tool_use")
           STOP, "start call t1 f (WebSearch)" USAGE "calls -> kill",
           "both at once: the client's turn it is" },
@@ -744,6 +799,7 @@ int main(void)
     requests();
     answers();
     own_tools();
+    own_requests();
     lost_tools();
     replayed();
     twice_the_id();
