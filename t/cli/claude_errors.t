@@ -62,16 +62,18 @@ sub config {
 
 my $s = CLB::Server->start(config => join "\n",
     (map { config($_) } qw(claude claude-newest)),
+    # a stream that has begun has no status: no sign of life before the answer
+    'CLIBridgeKeepAlive 600',
+    # time enough for a CLI to ask its model, and say what it said
     '<Location /impatient>', 'SetHandler clibridge',
-    'CLIBridgeTimeout first=2 idle=2', '</Location>');
+    'CLIBridgeTimeout first=10 idle=2', '</Location>');
 
 # --- before the first word: a status --------------------------------------
 
 my @impatient = (-path => '/impatient/v1/chat/completions');
-my $hour      = time + 3600;
 
-# name, prompt, backend, status, code, message, Retry-After (least, most),
-# POSTs by 2.1.197 and by 2.1.329
+# name, prompt (HOUR: in an hour), backend, status, code, message, Retry-After
+# (least, most), POSTs by 2.1.197 and by 2.1.329
 my @refused = (
     [ '400', '[[error:400]]', '', 400, undef, qr/^API Error: 400 scripted/,
       undef, 1, 3 ],
@@ -95,7 +97,7 @@ my @refused = (
       [ 1, 60 ], 2, 2 ],
     [ '529', '[[error:529]]', '', 503, 'overloaded', qr/529 Overloaded/,
       [ 1, 60 ], 2, 2 ],
-    [ 'a subscription that is used up', "[[quota:$hour]]", 'login', 429,
+    [ 'a subscription that is used up', '[[quota:HOUR]]', 'login', 429,
       'insufficient_quota', qr/^You've hit your .* limit . resets /,
       [ 3500, 3600 ], 1, 1 ],
     [ 'no money', 'x', 'poor', 429, 'insufficient_quota',
@@ -129,7 +131,9 @@ sub refuses {
     my ($name, $prompt, $backend, $status, $code, $message, $wait, $old, $new,
         @more) = @$case;
     my $before = $m->requests;
-    my $r = $s->stream($prompt, model => model($program, $backend), @more);
+    my $hour = time + 3600;
+    my $r = $s->stream($prompt =~ s/HOUR/$hour/r,
+                       model => model($program, $backend), @more);
     is($r->{status}, $status, 'status') or diag explain $r->{body};
     like($r->{headers}{'content-type'}, qr{^application/json}, 'JSON');
     is_error($r->{json}{error}, $status, $code, $message);

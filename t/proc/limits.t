@@ -8,8 +8,10 @@ use strict;
 use warnings;
 
 use FindBin;
+use IO::Select;
+use JSON::PP ();
+use POSIX ();
 use Test::More;
-use Time::HiRes qw(time);
 
 use lib "$FindBin::Bin/../lib";
 use CLB::Server;
@@ -17,10 +19,11 @@ use CLB::Server;
 my $few = 64;
 my $threads = ($ENV{CLIBRIDGE_MPM} || 'event') eq 'event';
 
-# sixty clients at once want sixty processes
+# sixty clients want sixty processes
 my $prefork = $threads ? '' : "MinSpareServers 60\nMaxSpareServers 100\n";
 
 my $backends = $prefork . <<'EOT';
+KeepAliveTimeout 60
 CLIBridgeProcesses 60
 CLIBridgeQueue 64
 <CLIBridgeBackend lines>
@@ -39,29 +42,51 @@ EOT
 
 sub limits_of { CLB::Server::slurp("/proc/$_[0]/limits") }
 
-# Sixty turns that hang, asked for at once; what each client has after $limit
-# seconds: its status, or undef. Refusals are read, streams are only begun.
-sub ask_sixty {
-    my ($s, $model, $limit) = @_;
-    my @clients = map { $s->client } 1 .. 60;
-    $_->send_request('POST', '/v1/chat/completions', {
-        model => $model, stream => JSON::PP::true,
-        messages => [{ role => 'user', content => '[[say:a]][[hang]]' }] })
-        for @clients;
-    my $until = time + $limit;
-    my (@statuses, @wrong);
+# Clients whose connections are accepted: an httpd that cannot accept one ends
+# the worker that tried, and itself if there was no other.
+sub clients {
+    my ($s, $n) = @_;
+    my @clients = map { $s->client } 1 .. $n;
     for my $client (@clients) {
-        my $left = $until - time;
-        my $head = $client->read_head($left > 0.1 ? $left : 0.1);
-        push @statuses, $head && $head->{status};
-        next if !$head || $head->{status} == 200;
-        my $r = $client->read_response;
-        push @wrong, $r unless $r->{status} == 503
-            && $r->{json}{error}{code} eq 'overloaded';
+        $client->send_request('GET', '/health');
+        $client->read_response;
     }
+    return @clients;
+}
+
+# The status a client has, if it has one by now.
+sub status_of {
+    my ($client) = @_;
+    return unless $client->{head}
+               || IO::Select->new($client->socket)->can_read(0);
+    my $head = $client->read_head;
+    return $head && $head->{status};
+}
+
+# Turns that hang, one and then the others at once, which may take from each
+# other what any of them needs: how many clients have which status, as soon as
+# that is enough. Refusals are read, streams are only begun.
+sub ask_to_hang {
+    my ($s, $model, $enough, @clients) = @_;
+    my %n;
+    for my $client (@clients) {
+        $client->send_request('POST', '/v1/chat/completions', {
+            model => $model, stream => JSON::PP::true,
+            messages => [{ role => 'user', content => '[[say:a]][[hang]]' }] });
+        $client->read_head if $client == $clients[0];
+    }
+    $s->poll(sub {
+        %n = ();
+        $n{ status_of($_) // 'waiting' }++ for @clients;
+        return $enough->(\%n);
+    }, 60);
+    my @wrong = grep {
+        $_->{status} != 503 || $_->{json}{error}{code} ne 'overloaded'
+    } map { $_->read_response }
+        grep { $_->{head} && $_->{head}{status} != 200 } @clients;
     $_->close for @clients;
     is_deeply \@wrong, [], 'who is refused is told so' or diag explain \@wrong;
-    return @statuses;
+    return %n;
 }
 
 subtest 'no core files' => sub {
@@ -85,15 +110,15 @@ subtest 'enough descriptors' => sub {
 };
 
 
-# Lets a process have so many descriptors more than it has. Its own user may do
-# that; root only with CAP_SYS_RESOURCE.
+# Lets processes have so many descriptors more than they have. Their own user
+# may do that; root only with CAP_SYS_RESOURCE. A worker may end meanwhile.
 sub limit_to {
     my ($more, @pids) = @_;
     for my $pid (@pids) {
         my @open = CLB::Server::open_in($pid);
         my $most = $more + (@open || 16);    # 16: the keeper, unless for root
         my ($uid, $gid) = CLB::Server::slurp("/proc/$pid/status")
-            =~ /^[UG]id:\s+(\d+)/mg;
+            =~ /^[UG]id:\s+(\d+)/mg or next;
         defined(my $child = fork) or die "fork: $!\n";
         if (!$child) {
             $( = $gid;
@@ -103,7 +128,7 @@ sub limit_to {
                 or POSIX::_exit(127);
         }
         waitpid $child, 0;
-        die "prlimit: $?\n" if $?;
+        die "prlimit: $?\n" if $? && -d "/proc/$pid/fd";
     }
 }
 
@@ -120,42 +145,53 @@ sub limit_main {
     cmp_ok $worker // 0, '>', $few, 'and what a worker does';
 }
 
-# A process without threads can serve, or it cannot: leave some that can.
-sub workers_of {
-    my @workers = $_[0]->workers;
-    return @workers[0 .. ($threads ? $#workers : $#workers / 2)];
+# Those with connections have more open. A process without threads can serve, or
+# it cannot: leave half of sixty that can.
+sub busy_workers {
+    my %open = map { $_ => scalar(() = CLB::Server::open_in($_)) }
+        $_[0]->workers;
+    my @busiest = sort { $open{$b} <=> $open{$a} } keys %open;
+    return @busiest[0 .. ($threads ? $#busiest : 29)];
 }
 
-# Turns may wait in the queue for a minute, but for descriptors nobody does.
+# How many are limited, before or behind their clients come, and how many
+# clients that is too few for.
 my %limited = (
-    'of all processes' => [60, \&limit_main],
-    'of the keeper'    => [60, sub { limit_to(24, $_[0]->keeper_pid) }],
+    'of all processes' => { first => \&limit_main, clients => 30 },
+    'of the keeper' => { then => sub { limit_to(24, $_[0]->keeper_pid) } },
     'of the keeper, for the queue' =>
-        [2, sub { limit_to(24, $_[0]->keeper_pid) }],
-    'of the workers'   => [60,
-        sub { limit_to($threads ? 12 : 2, workers_of($_[0])) },
-        sub { limit_to(100, workers_of($_[0])) }],
+        { slots => 2, then => sub { limit_to(24, $_[0]->keeper_pid) } },
+    'of the workers' => {
+        then => sub { limit_to($threads ? 12 : 2, busy_workers($_[0])) },
+        last => sub { limit_to(100, $_[0]->workers) } },
 );
 
+# Turns may wait in the queue for a minute, but for descriptors nobody does.
 for my $whose (sort keys %limited) {
     subtest "few descriptors $whose" => sub {
-        my ($slots, $limit, $lift) = @{ $limited{$whose} };
-        my $s = CLB::Server->start(config => "CLIBridgeSlots $slots\n"
+        my %o = (slots => 60, clients => 60, map({ $_ => sub {} }
+                 qw(first then last)), %{ $limited{$whose} });
+        my $s = CLB::Server->start(config => "CLIBridgeSlots $o{slots}\n"
                                            . $backends);
         $s->chat('[[say:hello]]', model => $_) for qw(lines one);
         my @before = $s->descriptors;
         for my $model (qw(lines one)) {
-            $limit->($s);
-            my %n;
-            $n{ $_ // 'waiting' }++ for ask_sixty($s, $model,
-                $slots == 2 ? 4 : 60);
+            $o{first}->($s);
+            my @clients = clients($s, $o{clients});
+            $o{then}->($s);
+            my %n = ask_to_hang($s, $model, $o{slots} == 2
+                ? sub { $_[0]{200} && $_[0]{503} } : sub { !$_[0]{waiting} },
+                @clients);
             diag join ', ', map { "$_: $n{$_}" } sort keys %n;
             cmp_ok $n{200} // 0, '>', 0, "$model: some run";
             cmp_ok $n{503} // 0, '>', 0, 'some are refused';
-            cmp_ok $n{waiting} // 0, '<=', $slots == 2 ? 58 : 0,
-                'nobody waits for a descriptor';
+            is $n{waiting}, undef, 'nobody waits for a descriptor'
+                if $o{slots} > 2;
+            $s->wait_for(sub {
+                !grep { CLB::Server::open_in($_) > $few / 2 } $s->workers;
+            }, 'workers that can accept again');
             $s->idle_ok;
-            $lift->($s) if $lift;
+            $o{last}->($s);
             my $r;
             ok $s->poll(sub {
                 $r = $s->chat('[[say:hello]]', model => $model);
