@@ -206,9 +206,7 @@ static clb_json_t *response_json(const clb_reply_t *reply, const char *status,
                                  int items, const clb_json_t *usage)
 {
     apr_pool_t *pool = reply->pool;
-    clb_json_t *output = clb_json_pack(pool, "[]"), *json, *value;
-    const char *key;
-    void *iter = NULL;
+    clb_json_t *output = clb_json_pack(pool, "[]"), *json;
     int i;
 
     for (i = 0; i < items; i++) {
@@ -222,10 +220,7 @@ static clb_json_t *response_json(const clb_reply_t *reply, const char *status,
         "incomplete_details", "model", reply->chat->asked, "output", output,
         "previous_response_id", reply->chat->previous, "service_tier",
         "default", "store", reply->chat->stored, "usage", usage);
-    while ((iter = clb_json_next(reply->chat->echo, iter, &key, &value))
-           != NULL) {
-        clb_json_set(json, key, value);
-    }
+    clb_json_update(json, reply->chat->echo);
     return json;
 }
 
@@ -313,13 +308,8 @@ static void put(clb_reply_t *reply, const char *type,
 {
     clb_json_t *json = clb_json_pack(reply->pool, "{s:s, s:i}", "type", type,
                                      "sequence_number", reply->count++);
-    clb_json_t *value;
-    const char *key;
-    void *iter = NULL;
 
-    while ((iter = clb_json_next(members, iter, &key, &value)) != NULL) {
-        clb_json_set(json, key, value);
-    }
+    clb_json_update(json, members);
     clb_sse_begin_named(&reply->out, type);
     clb_json_write(&reply->out, json);
     clb_sse_end(&reply->out);

@@ -31,13 +31,9 @@ static void add(clb_json_t *object, const char *key, const char *value,
 
 static clb_json_t *copy_of(const clb_json_t *object, apr_pool_t *pool)
 {
-    clb_json_t *copy = clb_json_pack(pool, "{}"), *value;
-    const char *key;
-    void *iter = NULL;
+    clb_json_t *copy = clb_json_pack(pool, "{}");
 
-    while ((iter = clb_json_next(object, iter, &key, &value)) != NULL) {
-        clb_json_set(copy, key, value);
-    }
+    clb_json_update(copy, object);
     return copy;
 }
 

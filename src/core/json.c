@@ -308,6 +308,11 @@ void clb_json_set(clb_json_t *object, const char *key,
     json_object_set(raw(object), key, raw(value));
 }
 
+void clb_json_update(clb_json_t *object, const clb_json_t *more)
+{
+    json_object_update(raw(object), raw(more));
+}
+
 static int append(const char *data, size_t len, void *buf)
 {
     clb_buf_add(buf, data, len);

@@ -101,6 +101,9 @@ void clb_json_append(clb_json_t *array, const clb_json_t *item);
 void clb_json_set(clb_json_t *object, const char *key,
                   const clb_json_t *value);
 
+/** Set all members of @a more in @a object; what is no object has none. */
+void clb_json_update(clb_json_t *object, const clb_json_t *more);
+
 /** Append the compact text of @a json to @a buf. */
 void clb_json_write(clb_buf_t *buf, const clb_json_t *json);
 
