@@ -139,6 +139,11 @@ my %effect = (
         like($r->{text}, qr/before \z/, 'cut before the sequence');
         is($r->{finish}, 'STOP', 'finishReason');
     },
+    background => sub { is($_[0]{state}, 'queued', 'later') },
+    store => sub {
+        is($s->get("/v1/responses/$_[0]{json}{id}")->{status}, 404,
+           'not kept');
+    },
     stream => sub {
         is($_[0]{headers}{'content-type'}, 'text/event-stream', 'a stream');
     },

@@ -247,6 +247,20 @@ my %bridge = (
         is_deeply(changes($r->{sent}), { stop_sequences => ['END'] },
                   'by the model already');
     },
+    background => sub {
+        my ($r) = @_;
+        is($r->{state}, 'queued', 'later');
+        $s->wait_for(sub {
+            $s->get("/v1/responses/$r->{json}{id}")->{json}{status}
+                eq 'completed';
+        }, 'the answer');
+        is_deeply(changes($m->last->{body}), {}, 'the same request');
+    },
+    store => sub {
+        my ($r) = @_;
+        is($s->get("/v1/responses/$r->{json}{id}")->{status}, 404, 'not kept');
+        is_deeply(changes($r->{sent}), {}, 'the same request');
+    },
     stream => sub {
         my ($r) = @_;
         is($r->{headers}{'content-type'}, 'text/event-stream', 'a stream');

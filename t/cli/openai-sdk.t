@@ -166,7 +166,8 @@ subtest 'errors of responses' => sub {
     fails(sdk(respond => 'x', body => { model => 'no-such-model' }),
           'NotFoundError', 404, 'model_not_found', 'an unknown model');
     fails(sdk(respond => 'x', body => { previous_response_id => 'resp_1' }),
-          'BadRequestError', 400, undef, 'what is not stored');
+          'BadRequestError', 400, 'previous_response_not_found',
+          'what is not stored');
 };
 
 subtest 'models' => sub {
