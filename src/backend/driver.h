@@ -178,6 +178,10 @@ typedef struct clb_driver_t {
                                       be allowed */
     const clb_scratch_t *files;  /**< ends with a NULL name */
     const clb_gift_t *gifts;     /**< ends with a NULL name; or NULL */
+    const char *const *swept;    /**< NULL-terminated; or NULL: where, in the
+                                      private directory, it writes conversations
+                                      down. Files there go when a turn is over,
+                                      but for those that begin with a dot */
     const char *dir_variable;    /**< names the private directory; or NULL */
     const char *const *natives;  /**< NULL-terminated; or NULL: where, seen from
                                       the program's directory, the binary is

@@ -1,25 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One CLI process: its life from spawn to reaping, its pipes, its scratch
- * directory, its driver. The keeper's single thread owns all of it; each
- * process has a pool that goes with it.
+ * One CLI process: its life from spawn to reaping, its pipes, its driver. The
+ * keeper's single thread owns all of it; each process has a pool that goes with
+ * it.
  */
 #include "process.h"
 
 #include "fill.h"
+#include "scratch.h"
 #include "spawn.h"
 
 #include <apr_env.h>
 #include <apr_file_io.h>
 #include <apr_strings.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* A line longer than this does not come from a healthy CLI that warms or
@@ -204,130 +202,6 @@ static const char *const *arguments(const clb_process_t *process,
     return (const char *const *)argv->elts;
 }
 
-/* A path below the private directory; the directories on its way are made. */
-static const char *path_in(const clb_process_t *process, const char *name)
-{
-    const char *slash = name;
-
-    while ((slash = strchr(slash, '/')) != NULL) {
-        mkdir(apr_pstrcat(process->pool, process->dir, "/",
-                          apr_pstrmemdup(process->pool, name,
-                                         (apr_size_t)(slash - name)), NULL),
-              0700);
-        slash++;
-    }
-    return apr_pstrcat(process->pool, process->dir, "/", name, NULL);
-}
-
-/* @return a descriptor of the new file, or -1 */
-static int make_file(const char *path, const char *text)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    ssize_t len = text == NULL ? 0 : (ssize_t)strlen(text);
-
-    if (fd >= 0 && len > 0 && write(fd, text, (size_t)len) != len) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-/* The link need lead nowhere, but must lead to where a file can be made. */
-static int make_link(const char *path, const char *target, apr_pool_t *pool)
-{
-    mkdir(apr_pstrmemdup(pool, target, (apr_size_t)(strrchr(target, '/')
-                                                    - target)), 0700);
-    return symlink(target, path) == 0;
-}
-
-static int make_gift(const clb_start_t *start, const clb_gift_t *gift,
-                     const char *path, apr_pool_t *pool)
-{
-    int fd;
-
-    if (gift->target != NULL) {
-        return make_link(path, apr_pstrcat(pool, clb_start_var(start, "HOME"),
-                                           "/", gift->target, NULL), pool);
-    }
-    fd = make_file(path, gift->write == NULL ? gift->text
-                         : gift->write(start, pool));
-    if (fd >= 0) {
-        close(fd);
-    }
-    return fd >= 0;
-}
-
-static int make_gifts(const clb_process_t *process, const char *const *env)
-{
-    const clb_start_t start = { process->backend, process->dir, env };
-    const clb_gift_t *gift = process->backend->driver->gifts;
-
-    for (; gift != NULL && gift->name != NULL; gift++) {
-        if (!make_gift(&start, gift, path_in(process, gift->name),
-                       process->pool)) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-static int make_dir(const char *path)
-{
-    return mkdir(path, 0700) == 0 || errno == EEXIST;
-}
-
-/* Better told now than by the worker that fills a file, or by the CLI. */
-static int full(const char *dir)
-{
-    struct statvfs fs;
-
-    return statvfs(dir, &fs) == 0 && fs.f_blocks > 0 && fs.f_bavail == 0;
-}
-
-/* Where it runs: an empty directory with a name that means nothing to a model.
- * A CLI that tells its model the name shares one with its like, so that a
- * request that is sent again by another process is the same for the vendor's
- * prompt cache. */
-static const char *make_cwd(const clb_process_t *process)
-{
-    const clb_backend_t *backend = process->backend;
-    int shared = backend->driver->traits(backend) & CLB_PARKS;
-    const char *end = strrchr(process->dir, '/');
-    const char *cwd = apr_pstrcat(process->pool, shared
-        ? apr_pstrndup(process->pool, process->dir,
-                       (apr_size_t)(end - process->dir)) : process->dir,
-        "/w", NULL);
-
-    return mkdir(cwd, shared ? 0500 : 0700) == 0 || errno == EEXIST ? cwd
-         : NULL;
-}
-
-/* The private directory: room for temporary files and the driver's scratch
- * files. */
-static apr_status_t make_scratch(clb_process_t *process)
-{
-    const clb_backend_t *backend = process->backend;
-    const clb_scratch_t *file = backend->driver->files;
-    unsigned traits = backend->driver->traits(backend);
-
-    if (!make_dir(process->dir) || (process->cwd = make_cwd(process)) == NULL
-        || !make_dir(apr_pstrcat(process->pool, process->dir, "/tmp", NULL))) {
-        return errno;
-    }
-    if ((traits & (CLB_REUSE | CLB_REFILL)) == CLB_REUSE) {
-        return APR_SUCCESS;
-    }
-    for (; file->name != NULL && process->nfiles < CLB_FILES_MAX; file++) {
-        int fd = make_file(path_in(process, file->name), file->text);
-
-        if (fd < 0) {
-            return errno;
-        }
-        process->files[process->nfiles++] = fd;
-    }
-    return full(process->dir) ? ENOSPC : APR_SUCCESS;
-}
-
 apr_status_t clb_process_start(clb_process_t **out,
                                const clb_backend_t *backend,
                                const char *program,
@@ -353,9 +227,9 @@ apr_status_t clb_process_start(clb_process_t **out,
     process->in = process->out = process->err = -1;
     process->dir = apr_pstrdup(pool, dir);
     apr_pool_create(&process->step_pool, pool);
-    if ((rv = make_scratch(process)) == APR_SUCCESS) {
+    if ((rv = clb_scratch_make(process)) == APR_SUCCESS) {
         what.env = unique(environment(process, account, home, purpose->env));
-        rv = make_gifts(process, what.env) ? APR_SUCCESS : errno;
+        rv = clb_scratch_gifts(process, what.env);
     }
     if (rv != APR_SUCCESS) {
         rv += CLB_SCRATCH;
@@ -392,6 +266,9 @@ int clb_process_serves(const clb_process_t *process, const clb_extra_t *extra)
 void clb_process_enter(clb_process_t *process, clb_state_e state,
                        apr_interval_time_t limit)
 {
+    if (state == CLB_IDLE) {
+        clb_scratch_sweep(process);
+    }
     process->state = state;
     process->since = apr_time_now();
     process->deadline = limit > 0 ? process->since + limit : 0;
@@ -590,11 +467,6 @@ void clb_process_destroy(clb_process_t *process)
     for (i = 0; i < process->nfiles; i++) {
         shut(&process->files[i]);
     }
-    /* an empty one takes no descriptor: its start may have lacked some */
-    rmdir(apr_pstrcat(process->pool, process->dir, "/w", NULL));
-    rmdir(apr_pstrcat(process->pool, process->dir, "/tmp", NULL));
-    if (rmdir(process->dir) != 0) {
-        clb_remove_tree(process->dir);
-    }
+    clb_scratch_remove(process);
     apr_pool_destroy(process->pool);
 }

@@ -281,6 +281,20 @@ static int open_one(const char *path, const struct stat *st, int kind,
     return 0;
 }
 
+static int remove_file(const char *path, const struct stat *st, int kind,
+                       struct FTW *ftw)
+{
+    if (kind == FTW_F && path[ftw->base] != '.') {
+        remove(path);
+    }
+    return 0;
+}
+
+void clb_remove_files(const char *path)
+{
+    nftw(path, remove_file, 1, FTW_PHYS);
+}
+
 void clb_remove_tree(const char *path)
 {
     /* one descriptor is enough, and may be all there is */

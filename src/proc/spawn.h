@@ -69,4 +69,8 @@ int clb_lock_dir(const char *path);
 /** Remove a directory and all below it, following no links. */
 void clb_remove_tree(const char *path);
 
+/** Remove the files below a directory whose names do not begin with a dot, and
+ *  nothing that is no file. */
+void clb_remove_files(const char *path);
+
 #endif
