@@ -31,6 +31,8 @@ typedef struct acp_t {
     apr_uint32_t making;         /* the spare one was asked for */
     apr_uint32_t tools;          /* sessions have the client's tools */
     apr_uint32_t spares;         /* a session made ahead would do */
+    apr_uint32_t alias;          /* of their directory */
+    apr_int64_t limit;           /* of tokens; 0 = the model knows none */
     apr_uint32_t replays;        /* updates that still repeat the history */
     apr_uint32_t started;
     apr_uint32_t spoke;          /* there was a word, or a thought */
@@ -101,7 +103,6 @@ static void open_session(acp_t *state, const clb_acp_plan_t *plan,
 {
     apr_uint64_t tools = plan->tools ? state->made : 0;
 
-    fill(plan, out);
     state->phase = OPENING;
     if (plan->loads) {
         keep_id(state->session, plan->session);
@@ -109,7 +110,7 @@ static void open_session(acp_t *state, const clb_acp_plan_t *plan,
         clb_acp_load(plan->session, tools, out);
     }
     else {
-        clb_acp_new(CLB_ACP_SESSION, tools, out);
+        clb_acp_new(CLB_ACP_SESSION, state->alias, tools, out);
     }
 }
 
@@ -126,8 +127,11 @@ static void begin(acp_t *state, const clb_input_t *in, clb_step_t *out)
         clb_step_error(out, CLB_UNSUPPORTED, plan.refusal, 0, CLB_FATE_SETTLE);
         return;
     }
+    fill(&plan, out);
     state->last = state->key;
     state->key = plan.key;
+    state->alias = plan.alias;
+    state->limit = plan.limit;
     state->tools = plan.tools && !plan.fresh;
     state->spares = !plan.fresh || !plan.tools;
     if (*state->spare != '\0' && state->spare_key == plan.key
@@ -172,7 +176,8 @@ static void done(acp_t *state, clb_step_t *out)
         state->spare_key = state->key;
         *state->spare = '\0';
         state->made++;
-        clb_acp_new(CLB_ACP_SPARE, state->tools ? state->made : 0, out);
+        clb_acp_new(CLB_ACP_SPARE, state->alias,
+                    state->tools ? state->made : 0, out);
     }
 }
 
@@ -406,16 +411,13 @@ static void count_quota(acp_t *state, const clb_json_t *result)
 
 /* The protocol's reasons are fewer than models have: that an answer reached
  * the limit that was set shows in its length alone. */
-static int is_full(const acp_t *state, const clb_input_t *in)
+static int is_full(const acp_t *state)
 {
-    return in->chat != NULL && clb_chat_given(in->chat, CLB_MAX_TOKENS)
-        && in->backend->driver->honours(in->backend)
-           & CLB_FIELD(CLB_MAX_TOKENS)
-        && state->usage.output >= in->chat->max_tokens;
+    return state->limit > 0 && state->usage.output >= state->limit;
 }
 
-static void turn_ended(acp_t *state, const clb_input_t *in,
-                       const clb_json_t *result, clb_step_t *out)
+static void turn_ended(acp_t *state, const clb_json_t *result,
+                       clb_step_t *out)
 {
     const char *why = clb_json_get_string(result, "stopReason");
     int cut = why != NULL && strcmp(why, "max_tokens") == 0;
@@ -444,8 +446,8 @@ static void turn_ended(acp_t *state, const clb_input_t *in,
                        CLB_FATE_SETTLE);
     }
     else {
-        stop(state, cut || is_full(state, in) ? CLB_STOP_LENGTH
-                                              : CLB_STOP_END, out);
+        stop(state, cut || is_full(state) ? CLB_STOP_LENGTH : CLB_STOP_END,
+             out);
     }
     done(state, out);
 }
@@ -491,7 +493,7 @@ static void answered(acp_t *state, const clb_input_t *in, const char *id,
     }
     else if (strcmp(id, CLB_ACP_HELLO) == 0) {
         state->making = 1;
-        clb_acp_new(CLB_ACP_SPARE, 0, out);
+        clb_acp_new(CLB_ACP_SPARE, 0, 0, out);
     }
     else if (strcmp(id, CLB_ACP_SPARE) == 0) {
         have_spare(state, in, result, out);
@@ -510,7 +512,7 @@ static void answered(acp_t *state, const clb_input_t *in, const char *id,
         out->fate = CLB_FATE_CLEAN;
     }
     else if (strcmp(id, CLB_ACP_PROMPT) == 0 && state->phase == RUNNING) {
-        turn_ended(state, in, result, out);
+        turn_ended(state, result, out);
     }
 }
 

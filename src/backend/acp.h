@@ -7,10 +7,10 @@
 
 /**
  * The parts of the drivers that speak the Agent Client Protocol: acp.c is what
- * all agents have in common, acp_ask.c what they are asked, acp_tools.c how
- * they get the client's tools, acp_error.c what their errors mean, acp_report.c
- * what they say of themselves, and one file for each kind of agent what is its
- * own.
+ * all agents have in common, acp_ask.c what they are asked, acp_settings.c what
+ * some of them read of a request in a file, acp_tools.c how they get the
+ * client's tools, acp_error.c what their errors mean, acp_report.c what they
+ * say of themselves, and one file for each kind of agent what is its own.
  */
 
 /** An id of a session, with its NUL: a UUID of most agents. */
@@ -34,6 +34,10 @@ typedef struct clb_acp_plan_t {
     int tools;                   /**< it has the client's tools */
     int fresh;                   /**< no session will do that was made before */
     int replays;                 /**< updates that repeat what was loaded */
+    apr_uint32_t alias;          /**< 0, or the name of its directory that is
+                                      kept for its settings */
+    apr_int64_t limit;           /**< of tokens, which the model is told of; 0 =
+                                      none */
     const char *refusal;         /**< it cannot be asked: why; or NULL */
 } clb_acp_plan_t;
 
@@ -95,9 +99,11 @@ void clb_acp_request(clb_step_t *out, const char *id, const char *method,
 /** Write the handshake. */
 void clb_acp_hello(clb_step_t *out);
 
-/** Write the wish for a session. @param tools 0, or the number of the session,
- *  which has the client's tools */
-void clb_acp_new(const char *id, apr_uint64_t tools, clb_step_t *out);
+/** Write the wish for a session. @param alias as in the plan
+ *  @param tools 0, or the number of the session, which has the client's
+ *  tools */
+void clb_acp_new(const char *id, apr_uint32_t alias, apr_uint64_t tools,
+                 clb_step_t *out);
 
 /** The same for one whose history the agent has in a file. */
 void clb_acp_load(const char *session, apr_uint64_t tools, clb_step_t *out);
@@ -108,10 +114,10 @@ void clb_acp_cancel(const char *session, clb_step_t *out);
 /** Write the choice of a model. */
 void clb_acp_model(const char *session, const char *model, clb_step_t *out);
 
-/** Write the turn. @param guard a text that goes before all others, or NULL */
+/** Write the turn: an empty text if @a turn is NULL, because it is known.
+ *  @param guard a text that goes before all others, or NULL */
 void clb_acp_prompt(const char *session, const char *guard,
-                    const clb_message_t *turn, const char *otherwise,
-                    clb_step_t *out);
+                    const clb_message_t *turn, clb_step_t *out);
 
 /** Write that the permission which the agent's request @a id asks for is not
  *  granted. */
@@ -120,23 +126,29 @@ void clb_acp_refuse(const clb_json_t *id, clb_step_t *out);
 /** Write that nobody does what the agent's request @a id asks for. */
 void clb_acp_decline(const clb_json_t *id, clb_step_t *out);
 
-/** 1 if the last turn of @a chat says something beside results. */
-int clb_acp_speaks(clb_chat_t *chat);
-
 /** FNV-1a over @a text, NULL included, going on from @a hash; 0 begins. */
 apr_uint64_t clb_acp_hash(apr_uint64_t hash, const char *text);
 
-/** A part that is a text or an image, as the Gemini API has it. */
-clb_json_t *clb_acp_part(const clb_part_t *part, apr_pool_t *pool);
+/**
+ * Append the parts of the turn @a turn to @a list, as the Gemini API has them:
+ * the results in it with their images, or all but those.
+ * @param prefix of the tools' names
+ */
+void clb_acp_parts(clb_json_t *list, clb_chat_t *chat, int turn, int results,
+                   const char *prefix, apr_pool_t *pool);
 
-/** The result @a part of the call @a id, as the Gemini API has it: without its
- *  images. */
-clb_json_t *clb_acp_result(const clb_part_t *part, const char *id,
-                           const char *name, apr_pool_t *pool);
+/* --- acp_settings.c --- */
 
-/** The call that @a part, a result in the turn @a turn, is of. */
-const clb_part_t *clb_acp_call_of(clb_chat_t *chat, int turn,
-                                  const clb_part_t *part);
+/** Put sampling parameters and the limit that @a chat gives into @a to.
+ *  @param names of temperature, top_p, top_k and the limit */
+void clb_acp_sampling(clb_json_t *to, const clb_chat_t *chat,
+                      const char *const names[4], apr_pool_t *pool);
+
+/** The schema of the answer, NULL if there is none. */
+clb_json_t *clb_acp_schema(const clb_chat_t *chat, apr_pool_t *pool);
+
+/** Why @a settings cannot be read from a file, or NULL. */
+const char *clb_acp_refusal(const clb_json_t *settings);
 
 /* --- acp_tools.c --- */
 

@@ -3,37 +3,43 @@
  * Gemini CLI: how it is started and tested, and what is its own. All that it
  * writes, conversations too, lies in the process's private directory, and its
  * settings are ours. It has no request for a history, but loads sessions that
- * it finds in a file. Measured with 0.61.0.
+ * it finds in a file. A new session reads the settings of its directory, which
+ * are a request's; one that is loaded does not. Measured with 0.61.0.
  */
 #include "acp.h"
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
 
-enum { SYSTEM, HISTORY, TOOLS };
+enum { SYSTEM, HISTORY, TOOLS, SETTINGS };
 
 /* Of the client's tools. */
 #define PREFIX "mcp_" CLB_ACP_SERVER "_"
 
+/* Below which it writes conversations down; w is where it runs. */
+#define CHATS ".gemini/tmp"
+
 static const clb_scratch_t files[] = {
     { "system.md", "GEMINI_SYSTEM_MD", NULL },
-    /* where the CLI looks for the sessions of a directory called w: the end of
-     * the name is how their ids begin */
-    { ".gemini/tmp/w/chats/session-2026-01-01T00-00-00000000.jsonl", NULL,
-      NULL },
+    { "history.jsonl", NULL, NULL },
     { "tools.json", NULL, NULL },
+    { "w/.gemini/settings.json", NULL, "{}" },
     { NULL, NULL, NULL }
 };
 
+static const char *const swept[] = { CHATS, "tmp", NULL };
+
 static const char *const models[] = { "gemini-*", "models/gemini-*", NULL };
 
-/* Before a "/" at the beginning, which would make a command of the words: the
- * model sees it, and nobody else. */
+/* Before a "/" at the beginning, which would make a command of the words, and
+ * in the place of words where there must be some: the model sees it, and nobody
+ * else. */
 #define JOINER "\xe2\x81\xa0"
 
 /* --- how it is started --- */
 
-#define SETTINGS(login) \
+#define SETTINGS_TEXT(login) \
     "{\"security\":{\"auth\":{\"selectedType\":\"" login "\"}," \
     "\"folderTrust\":{\"enabled\":false}}," \
     "\"privacy\":{\"usageStatisticsEnabled\":false}," \
@@ -65,18 +71,25 @@ static int has(const clb_start_t *start, const char *name)
 /* A turn ends after one request to the model, with whatever it asks for. */
 static const char *settings(const clb_start_t *start, apr_pool_t *pool)
 {
-    return has(start, "GEMINI_API_KEY") ? SETTINGS("gemini-api-key")
-         : has(start, "GOOGLE_GENAI_USE_VERTEXAI") ? SETTINGS("vertex-ai")
-         : SETTINGS("oauth-personal");
+    return has(start, "GEMINI_API_KEY") ? SETTINGS_TEXT("gemini-api-key")
+         : has(start, "GOOGLE_GENAI_USE_VERTEXAI") ? SETTINGS_TEXT("vertex-ai")
+         : SETTINGS_TEXT("oauth-personal");
 }
 
 static const clb_gift_t gifts[] = {
-    { ".gemini/settings.json", NULL, NULL, settings },
-    { ".gemini/oauth_creds.json", NULL, ".gemini/oauth_creds.json", NULL },
-    { ".gemini/google_accounts.json", NULL, ".gemini/google_accounts.json",
-      NULL },
-    { "tools.sh", clb_acp_script, NULL, NULL },
-    { NULL, NULL, NULL, NULL }
+    { .name = ".gemini/settings.json", .write = settings },
+    { .name = ".gemini/oauth_creds.json",
+      .target = ".gemini/oauth_creds.json" },
+    { .name = ".gemini/google_accounts.json",
+      .target = ".gemini/google_accounts.json" },
+    { .name = "tools.sh", .text = clb_acp_script },
+    /* where it looks for a session whose id begins with these zeros */
+    { .name = CHATS "/w/chats/session-2026-01-01T00-00-00000000.jsonl",
+      .link = "../../../../history.jsonl" },
+    /* the other names of its directory */
+    { .name = "w/0", .link = "." },
+    { .name = "w/1", .link = "." },
+    { .name = NULL }
 };
 
 static const char *const env[] = {
@@ -104,26 +117,129 @@ void clb_acp_gemini_args(const clb_start_t *start, apr_array_header_t *argv)
     clb_args_add(argv, fixed);
 }
 
-/* --- the conversation, as the CLI records it --- */
+/* --- the settings of a session --- */
 
-/* What has a meaning for the CLI at the beginning of a text. */
-static int commands(const clb_message_t *turn)
+#define HONOURED (CLB_FIELD(CLB_TEMPERATURE) | CLB_FIELD(CLB_TOP_P) \
+                  | CLB_FIELD(CLB_TOP_K) | CLB_FIELD(CLB_MAX_TOKENS) \
+                  | CLB_FIELD(CLB_EFFORT) | CLB_FIELD(CLB_BUDGET) \
+                  | CLB_FIELD(CLB_FORCED))
+
+/* What only a history can have, or needs one. */
+static int loads(const clb_chat_t *chat)
 {
     int i;
 
-    for (i = 0; i < turn->parts->nelts; i++) {
-        const clb_part_t *part = &APR_ARRAY_IDX(turn->parts, i, clb_part_t);
-
-        if (part->kind == CLB_PART_TEXT) {
-            return strchr("/?$", part->text[clb_blanks(part->text)]) != NULL;
+    for (i = 0; i < chat->messages->nelts; i++) {
+        if (APR_ARRAY_IDX(chat->messages, i, clb_message_t).role
+            == CLB_ROLE_ASSISTANT) {
+            return 1;
         }
     }
-    return 0;
+    return clb_chat_needs(chat) & CLB_NEED_URLS;
 }
+
+/* Models are told how much to think by a number of tokens, and newer ones by a
+ * word, of which these three are known to all. Not both. */
+static clb_json_t *thinking(const clb_chat_t *chat, apr_pool_t *pool)
+{
+    static const int budgets[] = { 0, 0, 1024, 1024, 8192, 24576, 24576,
+                                   24576 };
+    static const char *const levels[] = { NULL, "LOW", "LOW", "LOW", "MEDIUM",
+                                          "HIGH", "HIGH", "HIGH" };
+    int by_number = strstr(chat->model, "gemini-2") != NULL;
+
+    if (clb_chat_given(chat, CLB_BUDGET)) {
+        return clb_json_pack(pool, by_number ? "{s:I}" : "{s:I, s:n}",
+                             "thinkingBudget", (long long)chat->budget,
+                             "thinkingLevel");
+    }
+    return chat->effort == CLB_EFFORT_UNSET ? NULL
+         : by_number ? clb_json_pack(pool, "{s:i}", "thinkingBudget",
+                                     budgets[chat->effort])
+         : clb_json_pack(pool, "{s:s}", "thinkingLevel",
+                         levels[chat->effort]);
+}
+
+static void set_format(clb_json_t *config, const clb_chat_t *chat,
+                       apr_pool_t *pool)
+{
+    clb_json_t *schema = clb_acp_schema(chat, pool);
+
+    if (chat->format != CLB_FORMAT_TEXT) {
+        clb_json_set(config, "responseMimeType",
+                     clb_json_pack(pool, "s", "application/json"));
+    }
+    if (schema != NULL) {
+        clb_json_set(config, "responseJsonSchema", schema);
+    }
+}
+
+static void set_choice(clb_json_t *config, const clb_chat_t *chat,
+                       apr_pool_t *pool)
+{
+    clb_json_t *calling;
+
+    if (!clb_acp_offers(chat) || chat->choice == CLB_CHOICE_AUTO) {
+        return;
+    }
+    calling = clb_json_pack(pool, "{s:s}", "mode", "ANY");
+    if (chat->choice == CLB_CHOICE_NAMED) {
+        clb_json_set(calling, "allowedFunctionNames", clb_json_pack(pool,
+            "[s]", apr_pstrcat(pool, PREFIX, clb_acp_tool_name(chat,
+                               chat->chosen, pool), NULL)));
+    }
+    clb_json_set(config, "toolConfig", clb_json_pack(pool, "{s:O}",
+                 "functionCallingConfig", calling));
+}
+
+/* What the model is asked with, as its API has it. */
+static clb_json_t *config_of(const clb_chat_t *chat, apr_pool_t *pool)
+{
+    static const char *const names[] = {
+        "temperature", "topP", "topK", "maxOutputTokens"
+    };
+    clb_json_t *config = clb_json_pack(pool, "{}");
+    clb_json_t *thoughts = thinking(chat, pool);
+
+    clb_acp_sampling(config, chat, names, pool);
+    if (thoughts != NULL) {
+        clb_json_set(config, "thinkingConfig", thoughts);
+    }
+    set_format(config, chat, pool);
+    set_choice(config, chat, pool);
+    return config;
+}
+
+/* The CLI remembers the settings of a directory for a while by the name that it
+ * was given: to each its own. */
+static void plan_settings(const clb_chat_t *chat, clb_acp_plan_t *plan,
+                          apr_pool_t *pool)
+{
+    clb_json_t *config = config_of(chat, pool);
+
+    plan->files[SETTINGS] = "{}";
+    if (plan->loads || clb_json_size(config) == 0) {
+        return;
+    }
+    plan->files[SETTINGS] = clb_json_text(pool, clb_json_pack(pool,
+        "{s:{s:[{s:{s:s}, s:{s:O}}]}}", "modelConfigs", "customOverrides",
+        "match", "overrideScope", "core", "modelConfig",
+        "generateContentConfig", config));
+    plan->key = clb_acp_hash(plan->key, plan->files[SETTINGS]);
+    plan->alias = (apr_uint32_t)clb_acp_hash(0, plan->files[SETTINGS]);
+    plan->limit = clb_chat_given(chat, CLB_MAX_TOKENS) ? chat->max_tokens : 0;
+    plan->refusal = clb_acp_refusal(config);
+}
+
+static const char *drops(const clb_chat_t *chat, apr_pool_t *pool)
+{
+    return loads(chat) ? clb_chat_ignored(chat, ~HONOURED) : NULL;
+}
+
+/* --- the conversation, as the CLI records it --- */
 
 typedef struct log_t {
     clb_chat_t *chat;
-    clb_acp_plan_t *plan;
     clb_buf_t text;
     int lines;
     apr_pool_t *pool;
@@ -138,154 +254,90 @@ static void add_line(log_t *log, const clb_json_t *json)
     log->lines++;
 }
 
-static clb_json_t *message(log_t *log, const char *type,
-                           const clb_json_t *content)
+static void add(log_t *log, const char *type, const clb_json_t *parts)
 {
-    return clb_json_pack(log->pool, "{s:s, s:s, s:s, s:O}", "id",
-                         apr_psprintf(log->pool, "m%d", log->lines),
-                         "timestamp", WHEN, "type", type, "content", content);
-}
-
-/* Whatever is shown of it is sent to us again. */
-static void add_user(log_t *log, const clb_message_t *turn)
-{
-    clb_json_t *list = clb_json_pack(log->pool, "[]");
-    int i, said = 0;
-
-    if (commands(turn)) {
-        clb_json_append(list, clb_json_pack(log->pool, "{s:s}", "text",
-                                            JOINER));
-    }
-    for (i = 0; i < turn->parts->nelts; i++) {
-        const clb_part_t *part = &APR_ARRAY_IDX(turn->parts, i, clb_part_t);
-
-        if (part->kind == CLB_PART_TEXT
-            || (part->kind == CLB_PART_IMAGE && part->data != NULL)) {
-            clb_json_append(list, clb_acp_part(part, log->pool));
-            said = 1;
-        }
-    }
-    if (said) {
-        add_line(log, message(log, "user", list));
-        log->plan->replays++;
+    if (clb_json_size(parts) > 0) {
+        add_line(log, clb_json_pack(log->pool,
+            "{s:s, s:s, s:s, s:s, s:O}", "id", apr_psprintf(log->pool, "m%d",
+            log->lines), "timestamp", WHEN, "type", type, "model", "m",
+            "content", parts));
     }
 }
 
-/* The results of a call stand with the call; images that are part of them
- * follow. */
-static clb_json_t *result_of(const log_t *log, int turn,
-                             const clb_part_t *call, const char *id,
-                             const char *name)
+/* What begins like this has a meaning for the CLI, whatever it takes for blanks
+ * before it. */
+static int commands(const clb_json_t *words)
 {
-    const apr_array_header_t *turns = clb_chat_turns(log->chat);
-    clb_json_t *list = clb_json_pack(log->pool, "[]");
-    const clb_message_t *next = &APR_ARRAY_IDX(turns, turn + 1,
-                                               clb_message_t);
-    int i = clb_chat_find(next, CLB_PART_RESULT, call->id), n;
-    const clb_part_t *part = NULL;
+    const char *text = clb_json_get_string(clb_json_at(words, 0), "text");
 
-    for (n = 0; n < next->parts->nelts && i >= 0 && part == NULL; n++) {
-        const clb_part_t *one = &APR_ARRAY_IDX(next->parts, n, clb_part_t);
-
-        part = one->kind == CLB_PART_RESULT && strcmp(one->id, call->id) == 0
-             ? one : NULL;
+    while (text != NULL && *text != '\0' && !apr_isgraph(*text)) {
+        text++;
     }
-    if (part == NULL) {
-        return list;
-    }
-    clb_json_append(list, clb_acp_result(part, id, name, log->pool));
-    for (i = 0; i < part->parts->nelts; i++) {
-        const clb_part_t *one = &APR_ARRAY_IDX(part->parts, i, clb_part_t);
-
-        if (one->kind == CLB_PART_IMAGE && one->data != NULL) {
-            clb_json_append(list, clb_acp_part(one, log->pool));
-        }
-    }
-    return list;
+    return text != NULL && *text != '\0' && strchr("/?$<", *text) != NULL;
 }
 
-static clb_json_t *call_of(log_t *log, int turn, const clb_part_t *part)
+static clb_json_t *words_of(clb_chat_t *chat, int turn, const char *first,
+                            apr_pool_t *pool)
 {
-    const char *id = clb_chat_call_id(log->chat, turn, part, 0, "call_h",
-                                      log->pool);
-    const char *name = apr_pstrcat(log->pool, PREFIX, clb_acp_tool_name(
-        log->chat, part->name, log->pool), NULL), *why;
-    const char *text = clb_chat_arguments(part->text, log->pool);
-    clb_json_t *arguments;
+    clb_json_t *words = first == NULL ? clb_json_pack(pool, "[]")
+                      : clb_json_pack(pool, "[{s:s}]", "text", first);
 
-    log->plan->replays++;
-    if (clb_json_parse(&arguments, text, strlen(text), CLB_JSON_LENIENT, &why,
-                       log->pool) != APR_SUCCESS) {
-        arguments = clb_json_pack(log->pool, "{}");
-    }
-    return clb_json_pack(log->pool, "{s:s, s:s, s:O, s:s, s:O}", "id", id,
-        "name", name, "args", arguments, "status", "success", "result",
-        result_of(log, turn, part, id, name));
+    clb_acp_parts(words, chat, turn, 0, PREFIX, pool);
+    return words;
 }
 
-static void add_model(log_t *log, int turn, const clb_message_t *said)
+/* Results stand apart: behind words that follow them the CLI does not say that
+ * the model's answer to them is missing. */
+static void add_user(log_t *log, int turn, int last)
 {
-    clb_json_t *calls = clb_json_pack(log->pool, "[]"), *line;
-    clb_buf_t text;
-    int i;
+    clb_json_t *results = clb_json_pack(log->pool, "[]");
+    clb_json_t *words = words_of(log->chat, turn, NULL, log->pool);
 
-    clb_buf_init(&text, log->pool, 256);
-    for (i = 0; i < said->parts->nelts; i++) {
-        const clb_part_t *part = &APR_ARRAY_IDX(said->parts, i, clb_part_t);
-
-        if (part->kind == CLB_PART_TEXT) {
-            clb_buf_puts(&text, part->text);
-        }
-        else if (part->kind == CLB_PART_CALL) {
-            clb_json_append(calls, call_of(log, turn, part));
-        }
+    clb_acp_parts(results, log->chat, turn, 1, PREFIX, log->pool);
+    if (commands(words) || (last && clb_json_size(words) == 0)) {
+        words = words_of(log->chat, turn, JOINER, log->pool);
     }
-    log->plan->replays += text.data[clb_blanks(text.data)] != '\0';
-    line = message(log, "gemini", clb_json_pack(log->pool, "s", text.data));
-    clb_json_set(line, "model", clb_json_pack(log->pool, "s", "m"));
-    if (clb_json_size(calls) > 0) {
-        clb_json_set(line, "toolCalls", calls);
-    }
-    add_line(log, line);
+    add(log, "user", results);
+    add(log, "user", words);
 }
 
-/* All turns but the last, of which the results belong to the calls before. */
+/* Each line of it is sent to us again, but the first. */
 static const char *history(clb_chat_t *chat, clb_acp_plan_t *plan,
                            apr_pool_t *pool)
 {
     const apr_array_header_t *turns = clb_chat_turns(chat);
-    log_t log = { chat, plan, { 0 }, 0, pool };
+    log_t log = { chat, { 0 }, 0, pool };
     int i;
 
     clb_buf_init(&log.text, pool, 4096);
     add_line(&log, clb_json_pack(pool, "{s:s, s:s, s:s, s:s, s:s}",
         "sessionId", plan->session, "projectHash", "x", "startTime", WHEN,
         "lastUpdated", WHEN, "kind", "main"));
-    for (i = 0; i < turns->nelts - 1; i++) {
-        const clb_message_t *turn = &APR_ARRAY_IDX(turns, i, clb_message_t);
-
-        if (turn->role == CLB_ROLE_USER) {
-            add_user(&log, turn);
+    for (i = 0; i < turns->nelts; i++) {
+        if (APR_ARRAY_IDX(turns, i, clb_message_t).role == CLB_ROLE_USER) {
+            add_user(&log, i, i == turns->nelts - 1);
         }
         else {
-            add_model(&log, i, turn);
+            add(&log, "gemini", words_of(chat, i, NULL, pool));
         }
     }
+    plan->replays = log.lines - 1;
     return log.text.data;
 }
 
 static void plan(clb_chat_t *chat, clb_acp_plan_t *plan, apr_pool_t *pool)
 {
     plan->tools = clb_acp_offers(chat);
-    plan->loads = clb_chat_turns(chat)->nelts > 1;
+    plan->loads = loads(chat);
     plan->fresh = plan->tools || plan->loads;
     plan->files[SYSTEM] = chat->system == NULL ? "" : chat->system;
+    plan->files[HISTORY] = plan->loads ? history(chat, plan, pool) : "";
+    plan->files[TOOLS] = clb_acp_tools(chat, pool);
     plan->key = clb_acp_hash(0, plan->files[SYSTEM]);
-    if (plan->loads) {
-        plan->files[HISTORY] = history(chat, plan, pool);
-    }
-    if (plan->tools) {
-        plan->files[TOOLS] = clb_acp_tools(chat, pool);
+    plan_settings(chat, plan, pool);
+    if (plan->loads && chat->format != CLB_FORMAT_TEXT) {
+        plan->refusal = "the CLI cannot demand JSON once the conversation has "
+            "a history or an image by its URL";
     }
 }
 
@@ -300,13 +352,15 @@ static const char *model_of(const clb_chat_t *chat)
 static void prompt(clb_chat_t *chat, const clb_input_t *in,
                    const char *session, clb_step_t *out)
 {
-    const apr_array_header_t *turns = clb_chat_turns(chat);
-    const clb_message_t *last = &APR_ARRAY_IDX(turns, turns->nelts - 1,
-                                               clb_message_t);
-
     clb_acp_model(session, model_of(chat), out);
-    clb_acp_prompt(session, commands(last) ? JOINER : NULL, last, "Continue.",
-                   out);
+    if (loads(chat)) {
+        clb_acp_prompt(session, NULL, NULL, out);
+    }
+    else {
+        clb_acp_prompt(session, commands(words_of(chat, 0, NULL, out->pool))
+                       ? JOINER : NULL, &APR_ARRAY_IDX(clb_chat_turns(chat), 0,
+                       clb_message_t), out);
+    }
 }
 
 /* "look_up (fn MCP Server)", and an id behind the name */
@@ -384,12 +438,13 @@ static unsigned traits(const clb_backend_t *backend)
 
 static unsigned can(const clb_backend_t *backend)
 {
-    return CLB_NEED_TOOLS | CLB_NEED_IMAGES;
+    return CLB_NEED_TOOLS | CLB_NEED_IMAGES | CLB_NEED_URLS
+         | CLB_NEED_DOCUMENTS | CLB_NEED_JSON | CLB_NEED_SCHEMA;
 }
 
 static unsigned honours(const clb_backend_t *backend)
 {
-    return 0;
+    return HONOURED;
 }
 
 const clb_driver_t clb_driver_gemini = {
@@ -399,6 +454,7 @@ const clb_driver_t clb_driver_gemini = {
     .models = models,
     .files = files,
     .gifts = gifts,
+    .swept = swept,
     .dir_variable = "GEMINI_CLI_HOME",
     /* sessions are not closed, and hold 0.4 MB each */
     .turns = 200,
@@ -411,5 +467,6 @@ const clb_driver_t clb_driver_gemini = {
     .traits = traits,
     .can = can,
     .honours = honours,
+    .drops = drops,
     .step = clb_acp_step,
 };

@@ -43,7 +43,7 @@ static void prompt(clb_chat_t *chat, const clb_input_t *in,
     if (strcmp(chat->model, in->backend->name) != 0) {
         clb_acp_model(session, chat->model, out);
     }
-    clb_acp_prompt(session, NULL, flat(chat, out->pool), NULL, out);
+    clb_acp_prompt(session, NULL, flat(chat, out->pool), out);
 }
 
 const clb_acp_kind_t clb_acp_plain = {

@@ -7,7 +7,6 @@
  */
 #include "acp.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
 
@@ -58,17 +57,21 @@ static const char settings_text[] =
     "\"update_goal\",\"list_agents\",\"tool_call\",\"record_artifact\","
     "\"report_findings\"]},"
     "\"model\":{\"skipStartupContext\":true,"
-    "\"generationConfig\":{\"maxRetries\":0,\"modalities\":{\"image\":true},"
+    "\"generationConfig\":{\"maxRetries\":0,\"modalities\":{\"image\":true,"
+    "\"pdf\":true},"
     "\"samplingParams\":{\"max_tokens\":32000}}}}";
 
 static const clb_gift_t gifts[] = {
-    { "settings.json", settings_text, NULL, NULL },
-    { "oauth_creds.json", NULL, ".qwen/oauth_creds.json", NULL },
+    { .name = "settings.json", .text = settings_text },
+    { .name = "oauth_creds.json", .target = ".qwen/oauth_creds.json" },
     /* an empty one, or the model is told which language to speak */
-    { "w/.qwen/output-language.md", "", NULL, NULL },
-    { "tools.sh", clb_acp_script, NULL, NULL },
-    { NULL, NULL, NULL, NULL }
+    { .name = "w/.qwen/output-language.md", .text = "" },
+    { .name = "tools.sh", .text = clb_acp_script },
+    { .name = NULL }
 };
+
+/* It records no conversation, but for what a failure was about. */
+static const char *const swept[] = { "tmp", NULL };
 
 static const char *const env[] = {
     "QWEN_CODE_NO_RELAUNCH=1",
@@ -99,33 +102,15 @@ void clb_acp_qwen_args(const clb_start_t *start, apr_array_header_t *argv)
 
 /* --- the settings of a session --- */
 
-static void set_number(clb_json_t *to, const char *name, double value,
-                       apr_pool_t *pool)
-{
-    clb_json_set(to, name, clb_json_pack(pool, "f", value));
-}
-
-static void set_integer(clb_json_t *to, const char *name, apr_int64_t value,
-                        apr_pool_t *pool)
-{
-    clb_json_set(to, name, clb_json_pack(pool, "I", (long long)value));
-}
-
 static clb_json_t *sampling(const clb_chat_t *chat, apr_pool_t *pool)
 {
-    clb_json_t *params = clb_json_pack(pool, "{}");
+    static const char *const names[] = {
+        "temperature", "top_p", "top_k", "max_tokens"
+    };
+    clb_json_t *params = clb_json_pack(pool, "{s:i}", "max_tokens",
+                                       MAX_TOKENS);
 
-    set_integer(params, "max_tokens", clb_chat_given(chat, CLB_MAX_TOKENS)
-                ? chat->max_tokens : MAX_TOKENS, pool);
-    if (clb_chat_given(chat, CLB_TEMPERATURE)) {
-        set_number(params, "temperature", chat->temperature, pool);
-    }
-    if (clb_chat_given(chat, CLB_TOP_P)) {
-        set_number(params, "top_p", chat->top_p, pool);
-    }
-    if (clb_chat_given(chat, CLB_TOP_K)) {
-        set_integer(params, "top_k", chat->top_k, pool);
-    }
+    clb_acp_sampling(params, chat, names, pool);
     return params;
 }
 
@@ -140,7 +125,8 @@ static void set_reasoning(clb_json_t *body, const clb_chat_t *chat,
     }
     else if (budget) {
         clb_json_set(body, "enable_thinking", clb_json_pack(pool, "b", 1));
-        set_integer(body, "thinking_budget", chat->budget, pool);
+        clb_json_set(body, "thinking_budget", clb_json_pack(pool, "I",
+                     (long long)chat->budget));
     }
     else if (chat->effort != CLB_EFFORT_UNSET) {
         clb_json_set(body, "reasoning_effort", clb_json_pack(pool, "s",
@@ -173,16 +159,13 @@ static void set_tools(clb_json_t *body, const clb_chat_t *chat,
 static void set_format(clb_json_t *body, const clb_chat_t *chat,
                        apr_pool_t *pool)
 {
-    clb_json_t *schema;
-    const char *why;
+    clb_json_t *schema = clb_acp_schema(chat, pool);
 
     if (chat->format == CLB_FORMAT_JSON) {
         clb_json_set(body, "response_format", clb_json_pack(pool, "{s:s}",
                      "type", "json_object"));
     }
-    else if (chat->format == CLB_FORMAT_SCHEMA
-             && clb_json_parse(&schema, chat->schema, strlen(chat->schema),
-                               CLB_JSON_LENIENT, &why, pool) == APR_SUCCESS) {
+    else if (schema != NULL) {
         clb_json_set(body, "response_format", clb_json_pack(pool,
             "{s:s, s:{s:s, s:O, s:b}}", "type", "json_schema", "json_schema",
             "name", "answer", "schema", schema, "strict", 1));
@@ -217,39 +200,6 @@ static clb_json_t *settings(const clb_chat_t *chat, apr_pool_t *pool)
     return clb_json_pack(pool, "{s:i, s:O}", "$version", 4, "model", model);
 }
 
-/* The CLI puts variables of its environment, keys among them, in the place of
- * their names in the texts of its settings. "#/$defs/..." is where schemas
- * refer to. */
-static int names_variable(const char *text)
-{
-    while ((text = strchr(text, '$')) != NULL) {
-        text++;
-        if (strncmp(text, "defs/", 5) != 0
-            && (*text == '{' || *text == '_' || apr_isalnum(*text))) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-static int has_variable(const clb_json_t *json)
-{
-    const char *text = clb_json_string(json), *key;
-    int found = text != NULL && names_variable(text);
-    clb_json_t *value;
-    void *at = NULL;
-    apr_size_t i;
-
-    for (i = 0; clb_json_is_array(json) && i < clb_json_size(json); i++) {
-        found = found || has_variable(clb_json_at(json, i));
-    }
-    while (clb_json_is_object(json)
-           && (at = clb_json_next(json, at, &key, &value)) != NULL) {
-        found = found || has_variable(value);
-    }
-    return found;
-}
-
 static void plan(clb_chat_t *chat, clb_acp_plan_t *plan, apr_pool_t *pool)
 {
     const clb_json_t *session = settings(chat, pool);
@@ -262,88 +212,32 @@ static void plan(clb_chat_t *chat, clb_acp_plan_t *plan, apr_pool_t *pool)
     key = clb_acp_hash(0, plan->files[SYSTEM]);
     key = clb_acp_hash(key, plan->files[SETTINGS]);
     plan->key = clb_acp_hash(key, plan->files[TOOLS]);
-    if (has_variable(session)) {
-        plan->refusal = "the CLI would take a '$' of the schema or of the "
-            "model's name for a variable's";
-    }
+    plan->limit = clb_chat_given(chat, CLB_MAX_TOKENS) ? chat->max_tokens : 0;
+    plan->refusal = clb_acp_refusal(session);
 }
 
 /* --- the conversation --- */
 
-static clb_json_t *call_part(clb_chat_t *chat, int turn,
-                             const clb_part_t *part, apr_pool_t *pool)
+static clb_json_t *content(clb_chat_t *chat, int turn, apr_pool_t *pool)
 {
-    const char *text = clb_chat_arguments(part->text, pool), *why;
-    clb_json_t *arguments;
-
-    if (clb_json_parse(&arguments, text, strlen(text), CLB_JSON_LENIENT, &why,
-                       pool) != APR_SUCCESS) {
-        arguments = clb_json_pack(pool, "{}");
-    }
-    return clb_json_pack(pool, "{s:{s:s, s:s, s:O}}", "functionCall", "id",
-        clb_chat_call_id(chat, turn, part, 0, "call_h", pool), "name",
-        apr_pstrcat(pool, PREFIX, clb_acp_tool_name(chat, part->name,
-        pool), NULL), "args", arguments);
-}
-
-static void add_result(clb_json_t *list, clb_chat_t *chat, int turn,
-                       const clb_part_t *part, apr_pool_t *pool)
-{
-    const clb_part_t *call = clb_acp_call_of(chat, turn, part);
-    int i;
-
-    clb_json_append(list, clb_acp_result(part, clb_chat_call_id(chat, turn,
-        part, 0, "call_h", pool), apr_pstrcat(pool, PREFIX,
-        clb_acp_tool_name(chat, call == NULL ? "unknown" : call->name, pool),
-        NULL), pool));
-    for (i = 0; i < part->parts->nelts; i++) {
-        const clb_part_t *one = &APR_ARRAY_IDX(part->parts, i, clb_part_t);
-
-        if (one->kind == CLB_PART_IMAGE && one->data != NULL) {
-            clb_json_append(list, clb_acp_part(one, pool));
-        }
-    }
-}
-
-/* @param results of the last turn only these are history */
-static clb_json_t *content(clb_chat_t *chat, int turn, int results,
-                           apr_pool_t *pool)
-{
-    const clb_message_t *said = &APR_ARRAY_IDX(clb_chat_turns(chat), turn,
-                                               clb_message_t);
     clb_json_t *list = clb_json_pack(pool, "[]");
-    int i;
 
-    for (i = 0; i < said->parts->nelts; i++) {
-        const clb_part_t *part = &APR_ARRAY_IDX(said->parts, i, clb_part_t);
-
-        if (part->kind == CLB_PART_CALL) {
-            clb_json_append(list, call_part(chat, turn, part, pool));
-        }
-        else if (part->kind == CLB_PART_RESULT) {
-            add_result(list, chat, turn, part, pool);
-        }
-        else if (!results && (part->kind == CLB_PART_TEXT
-                              || part->data != NULL)) {
-            clb_json_append(list, clb_acp_part(part, pool));
-        }
-    }
-    return clb_json_pack(pool, "{s:s, s:O}", "role", said->role
-                         == CLB_ROLE_USER ? "user" : "model", "parts", list);
+    clb_acp_parts(list, chat, turn, 1, PREFIX, pool);
+    clb_acp_parts(list, chat, turn, 0, PREFIX, pool);
+    return clb_json_pack(pool, "{s:s, s:O}", "role",
+        APR_ARRAY_IDX(clb_chat_turns(chat), turn, clb_message_t).role
+        == CLB_ROLE_USER ? "user" : "model", "parts", list);
 }
 
-/* Without a history newer versions add a word on their skills. */
+/* What is asked now, too: a history may have what a prompt cannot, and nothing
+ * of it is taken for a command. */
 static int history(clb_chat_t *chat, const char *session, clb_step_t *out)
 {
-    int last = clb_chat_turns(chat)->nelts - 1, i;
-    clb_json_t *list = clb_json_pack(out->pool, "[]"), *end;
+    clb_json_t *list = clb_json_pack(out->pool, "[]");
+    int i;
 
-    for (i = 0; i < last; i++) {
-        clb_json_append(list, content(chat, i, 0, out->pool));
-    }
-    end = content(chat, last, 1, out->pool);
-    if (clb_json_size(clb_json_get(end, "parts")) > 0) {
-        clb_json_append(list, end);
+    for (i = 0; i < clb_chat_turns(chat)->nelts; i++) {
+        clb_json_append(list, content(chat, i, out->pool));
     }
     clb_acp_request(out, CLB_ACP_HISTORY, "restoreSessionHistory",
         clb_json_pack(out->pool, "{s:s, s:O}", "sessionId", session,
@@ -351,14 +245,10 @@ static int history(clb_chat_t *chat, const char *session, clb_step_t *out)
     return 1;
 }
 
-/* The empty text keeps the CLI from taking what follows for a command. */
 static void prompt(clb_chat_t *chat, const clb_input_t *in,
                    const char *session, clb_step_t *out)
 {
-    const apr_array_header_t *turns = clb_chat_turns(chat);
-
-    clb_acp_prompt(session, "", &APR_ARRAY_IDX(turns, turns->nelts - 1,
-                                               clb_message_t), NULL, out);
+    clb_acp_prompt(session, NULL, NULL, out);
 }
 
 static const char *arguments_of(const clb_json_t *call, apr_pool_t *pool)
@@ -463,7 +353,8 @@ static unsigned traits(const clb_backend_t *backend)
 
 static unsigned can(const clb_backend_t *backend)
 {
-    return CLB_NEED_TOOLS | CLB_NEED_IMAGES | CLB_NEED_JSON | CLB_NEED_SCHEMA;
+    return CLB_NEED_TOOLS | CLB_NEED_IMAGES | CLB_NEED_URLS
+         | CLB_NEED_DOCUMENTS | CLB_NEED_JSON | CLB_NEED_SCHEMA;
 }
 
 static unsigned honours(const clb_backend_t *backend)
@@ -481,6 +372,7 @@ const clb_driver_t clb_driver_qwen = {
     .models = models,
     .files = files,
     .gifts = gifts,
+    .swept = swept,
     .dir_variable = "QWEN_HOME",
     /* sessions are not closed, and hold 0.35 MB each */
     .turns = 200,

@@ -14,18 +14,18 @@
  * beginning of every name. No tools, no text of its own, nothing cut, and as
  * long as no size of a context is given, nothing summed up behind our back. */
 const clb_gift_t clb_codex_gifts[] = {
-    { CATALOG, "{\"models\":[{\"slug\":\"\",\"display_name\":\"\","
+    { .name = CATALOG, .text =
+      "{\"models\":[{\"slug\":\"\",\"display_name\":\"\","
       "\"supported_reasoning_levels\":[],\"shell_type\":\"disabled\","
       "\"visibility\":\"list\",\"supported_in_api\":true,\"priority\":1,"
       "\"support_verbosity\":false,\"truncation_policy\":{\"mode\":\"tokens\","
       "\"limit\":100000000},\"experimental_supported_tools\":[],"
-      "\"base_instructions\":\"\",\"default_reasoning_summary\":\"auto\"}]}",
-      NULL, NULL },
+      "\"base_instructions\":\"\",\"default_reasoning_summary\":\"auto\"}]}" },
     /* of the CLI's own directory nothing but the login: its settings would
      * start MCP servers and other programs, its memory files be sent */
-    { "auth.json", NULL, ".codex/auth.json", NULL },
-    { "installation_id", NULL, ".codex/installation_id", NULL },
-    { NULL, NULL, NULL, NULL }
+    { .name = "auth.json", .target = ".codex/auth.json" },
+    { .name = "installation_id", .target = ".codex/installation_id" },
+    { .name = NULL }
 };
 
 #define BIN(platform, target) "codex-linux-" platform "/vendor/" target \

@@ -155,14 +155,15 @@ typedef struct clb_setup_t {
                                       if not in HOME */
 } clb_setup_t;
 
-/** What a process finds in its private directory: a file, or a link to one
- *  below its HOME, which need not be there. */
+/** What a process finds in its private directory: a file, a link to one below
+ *  its HOME, which need not be there, or a link within the directory. */
 typedef struct clb_gift_t {
     const char *name;            /**< in the directory, or below it */
     const char *text;            /**< of the file */
     const char *target;          /**< of the link; NULL: it is a file */
     /** The text, if it depends on the process; else NULL. */
     const char *(*write)(const clb_start_t *start, apr_pool_t *pool);
+    const char *link;            /**< what a link within says; else NULL */
 } clb_gift_t;
 
 typedef struct clb_driver_t {

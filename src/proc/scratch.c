@@ -60,6 +60,9 @@ static int make_gift(const clb_start_t *start, const clb_gift_t *gift,
 {
     int fd;
 
+    if (gift->link != NULL) {
+        return symlink(gift->link, path) == 0;
+    }
     if (gift->target != NULL) {
         return make_link(path, clb_start_var(start, "HOME"), gift->target,
                          pool);

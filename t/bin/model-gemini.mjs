@@ -50,37 +50,27 @@ const quota = () => problem(429, 'You exceeded your current quota, please ' +
 
 /* ---- from the request to the context of plan() ---- */
 
-/** Text the CLI adds on its own behalf is read, but is not the user's. */
-const isOwn = (text) => /^<session_context>/.test(text);
-
-/** What it puts behind results that it did not wait for; then a word is due. */
-const isGap = (text) =>
-    /^\[The previous response was interrupted\b/.test(text);
-const isFiller = (text) => text === 'Continue.';
+/** Text that is added on nobody's behalf is read, but is not the user's. */
+const isOwn = (text) => /^<session_context>|^\u2060$/.test(text);
 
 const textOf = (value) => [...textsIn(value, new Set())].join('');
 
 /** The conversation as turns; the parts of one message are one text. */
 function* turnsOf(contents) {
-    let gap = false;
     for (const { role, parts = [] } of contents) {
         const results = parts.filter((part) => part.functionResponse);
         const text = parts.map((part) => part.text ?? '')
             .filter((one) => !isOwn(one)).join('');
         if (role === 'model') {
-            gap = isGap(text);
-            if (!gap) {
-                yield { from: 'model', text };
-            }
+            yield { from: 'model', text };
             continue;
         }
         for (const { functionResponse } of results) {
             yield { from: 'tool', text: textOf(functionResponse.response) };
         }
-        if (text && !(gap && isFiller(text))) {
+        if (text) {
             yield { from: 'user', text };
         }
-        gap = false;
     }
 }
 
@@ -88,9 +78,11 @@ function* turnsOf(contents) {
 const WORDLESS = new Set(['role', 'id', 'mimeType', 'data',
                           'thoughtSignature']);
 
+const isImage = ({ inlineData, fileData }) =>
+    /^image\//.test((inlineData ?? fileData)?.mimeType);
+
 function imagesIn(parts) {
-    return (parts ?? []).reduce((sum, part) =>
-        sum + ('inlineData' in part) +
+    return (parts ?? []).reduce((sum, part) => sum + isImage(part) +
         imagesIn(part.functionResponse?.parts), 0);
 }
 

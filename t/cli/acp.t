@@ -1,6 +1,7 @@
 # What is the agents' alone: a directory of their own with nothing of the
-# account's but its login, system prompts that do not leak, one process for turn
-# after turn, and what a CLI that lost its settings may not do.
+# account's but its login, system prompts and parameters that do not leak, one
+# process for turn after turn of which nothing stays on disk, and what a CLI that
+# lost its settings may not do.
 
 use strict;
 use warnings;
@@ -41,6 +42,9 @@ for my $driver (keys %of) {
     close $file;
     chmod 0755, "$lost/$driver";
 }
+
+sub user { { role => 'user', content => $_[0] } }
+sub says { { role => 'assistant', content => $_[0] } }
 
 sub slurp {
     my ($name) = @_;
@@ -119,6 +123,34 @@ for my $driver (sort keys %of) {
         }
     };
 
+    subtest "$driver: parameters" => sub {
+        # what was said a moment ago must not be remembered
+        my @asked = map { { temperature => $_ } } .25, .5, .25, .25, .75;
+        push @asked, {}, { top_k => 7 }, {}, {}, { temperature => .5 };
+        for my $i (0 .. $#asked) {
+            my %want = %{ $asked[$i] };
+            $s->chat('[[say:x]]', model => 'one', %want);
+            my $body = $m->last->{body};
+            my $got = $body->{generationConfig} || $body;
+            my @plain = $driver eq 'gemini' ? (1, 64) : ();
+            is_deeply([ $got->{temperature}, $got->{topK} // $got->{top_k} ],
+                      [ $want{temperature} // $plain[0],
+                        $want{top_k} // $plain[1] ], "turn $i has its own");
+        }
+    };
+
+    subtest "$driver: words that could be the CLI's own" => sub {
+        for my $word ('<hook_context>', '?', '$a', '/help', "\x{a0}/about",
+                      "\x{feff}/help", '@/etc/hostname') {
+            my $shown = $word =~ s/[^ -~]/./r;
+            is($s->chat([ user("$word [[find:$word]]") ], model => 'one')
+                 ->{text}, "found $word;", "asked: $shown");
+            is($s->chat([ user($word), says('a'), user("[[find:$word]]") ],
+                        model => 'one')->{text}, "found $word;",
+               "said before: $shown");
+        }
+    };
+
     subtest "$driver: nothing of the account's home" => sub {
         my $home = $s->path('state/alice');
         my $seen = $s->path('state/seen');
@@ -149,16 +181,66 @@ for my $driver (sort keys %of) {
     };
 
     subtest "$driver: what is on disk" => sub {
-        $s->chat('[[say:answer-on-disk]] question-on-disk', model => 'one');
-        $s->idle_ok;
-        my @left = grep { -f && slurp($_) =~ /on-disk/ }
-            split /\0/, qx(find @{[ $s->path('state') ]} -type f -print0);
-        is_deeply([ grep { !m{/run/} } @left ], [],
-                  'conversations are in scratch directories alone');
+        my $left = sub {
+            grep { -f && slurp($_) =~ /on-disk/ }
+                split /\0/, qx(find @{[ $s->path('state') ]} -type f -print0);
+        };
+        my @system = { role => 'system', content => 'system-on-disk' };
+        my %tools = (tools => [ { type => 'function', function => {
+            name => 'f', description => 'tool-on-disk',
+            parameters => { type => 'object' } } } ]);
+        my @rest;
+        for (['a question', ''], ['a failure', '[[error:400]]'],
+             ['a history', '', user('old-on-disk'), says('old-on-disk')]) {
+            my ($name, $mark, @talk) = @$_;
+            $s->chat([ @system, @talk, user("$mark question-on-disk "
+                       . '[[say:answer-on-disk]]') ], model => 'one', %tools);
+            push @rest, grep { !m{/run/} } $left->();
+            is($s->chat('[[say:next]]', model => 'one')->{text}, 'next', $name);
+            $s->idle_ok;
+            is_deeply([$left->()], [], 'is gone when another turn was');
+        }
+        is_deeply(\@rest, [], 'and was in scratch directories alone');
     };
 
     $s->stop;
 }
+
+subtest 'a history of Gemini CLI' => sub {
+    my $s = CLB::Server->start(config => $m->config(driver => 'gemini'));
+    my $ask = sub { $s->chat([@_ > 1 ? @_ : user($_[0])],
+                             model => 'gemini-2.5-pro', temperature => .5,
+                             max_tokens => 9, reasoning_effort => 'low') };
+    my @talk = (user('q'), says('a'), user('[[usage:1:9]][[say:x]]'));
+
+    my $r = $ask->('[[usage:1:9]][[say:x]]');
+    is($r->{headers}{'x-clibridge-ignored'}, undef, 'all is honoured');
+    is($r->{finish}, 'length', 'as its length shows');
+    is($m->last->{body}{generationConfig}{thinkingConfig}{thinkingBudget},
+       1024, 'effort is a number for older models');
+    $r = $ask->(@talk);
+    is($r->{headers}{'x-clibridge-ignored'},
+       'temperature, max_tokens, reasoning_effort',
+       'but nothing once there is a history, which is told');
+    is($r->{finish}, 'stop', 'nor is an answer called cut');
+    $r = $s->chat([@talk], model => 'gemini-2.5-pro',
+                  response_format => { type => 'json_object' });
+    is($r->{status}, 400, 'JSON is refused then');
+
+    $r = $s->chat([ user('q'), { role => 'assistant', tool_calls => [ {
+            id => 'c', type => 'function', function => { name => 'f',
+                arguments => '{}' } } ] },
+        { role => 'tool', tool_call_id => 'c', content => 'forty-two' } ],
+        model => 'gemini-2.5-pro', tools => [ { type => 'function',
+            function => { name => 'f' } } ]);
+    is($r->{text}, 'tool said: forty-two', 'a result is answered');
+    my @contents = @{ $m->last->{body}{contents} };
+    is_deeply([ map { $_->{role} } @contents ], [qw(user model user)],
+              'and the CLI puts no words of its own before that');
+    is_deeply($contents[2]{parts}[1], { text => "\x{2060}" },
+              'but for one that is none');
+    $s->stop;
+};
 
 subtest 'any other agent' => sub {
     my $s = CLB::Server->start(config => <<"EOT");

@@ -25,12 +25,9 @@ my %marks = (
     claude => [],
     codex  => [ 'sampling', 'a limit', 'a forced call', 'a named call',
                 'arguments in pieces', 'images by URL', 'files' ],
-    gemini => [ 'sampling', 'a limit', 'a schema', 'effort',
-                'a forced call', 'a named call', 'arguments in pieces',
-                'images by URL', 'files', 'an answer that is cut off' ],
-    qwen   => [ 'arguments in pieces', 'images by URL', 'files',
-                'an answer that is cut off', 'errors that may pass',
-                'a used-up account' ],
+    gemini => [ 'arguments in pieces', 'an answer that is cut off' ],
+    qwen   => [ 'arguments in pieces', 'an answer that is cut off',
+                'errors that may pass', 'a used-up account' ],
 );
 
 # Each CLI as we know it, and its newest release if that is another one.
@@ -100,13 +97,43 @@ sub schema_of {
     return $body->{output_config}   ? $body->{output_config}{format}{schema}
          : $body->{response_format} ? $body->{response_format}{json_schema}
                                            {schema}
+         : $body->{generationConfig}
+             ? $body->{generationConfig}{responseJsonSchema}
          : $body->{text}{format}{schema};
 }
 
 sub effort_of {
     my ($body) = @_;
+    my $config = $body->{generationConfig} || {};
     return $body->{reasoning_effort}
+        || lc(($config->{thinkingConfig} || {})->{thinkingLevel} // '')
         || ($body->{output_config} || $body->{reasoning} || {})->{effort};
+}
+
+sub sampling_of {
+    my ($body) = @_;
+    my $config = $body->{generationConfig};
+    return $config ? [ @$config{qw(temperature topP)} ]
+                   : [ @$body{qw(temperature top_p)} ];
+}
+
+sub limit_of {
+    my ($body) = @_;
+    my $config = $body->{generationConfig};
+    return $config ? $config->{maxOutputTokens} : $body->{max_tokens};
+}
+
+# The tool that is demanded, "any", or nothing.
+sub demanded {
+    my ($body) = @_;
+    my $choice = $body->{tool_choice};
+    my $config = ($body->{toolConfig} || {})->{functionCallingConfig};
+    return ref $choice ? $choice->{name} || $choice->{function}{name}
+                         || $choice->{type}
+         : $choice     ? $choice eq 'required' ? 'any' : undef
+         : !$config    ? undef
+         : $config->{allowedFunctionNames} ? $config->{allowedFunctionNames}[0]
+         : lc $config->{mode};
 }
 
 my @cases = (
@@ -211,11 +238,15 @@ my @cases = (
                     tool_choice => 'required');
         is($r->{finish}, 'tool_calls', 'it calls');
         is(ignored($r), $marked{ $_[0] } ? 'tool_choice' : '', 'for sure');
+        is(demanded($m->last->{body}), $marked{ $_[0] } ? undef : 'any',
+           'the model must');
     },
     'a named call' => sub {
         my $r = ask('[[tools]]', tools => [ tool('f'), tool('g') ],
             tool_choice => { type => 'function', function => { name => 'g' } });
         is(ignored($r), $marked{ $_[0] } ? 'tool_choice' : '', 'for sure');
+        like(demanded($m->last->{body}) // '', $marked{ $_[0] } ? qr/^$/
+             : qr/(?:^|_)g$/, 'the model must');
     },
     'parallel calls' => sub {
         my @tools = (tool('f'), tool('g'));
@@ -281,8 +312,8 @@ my @cases = (
             { type => 'image_url', image_url => {
                 url => 'https://example.org/a.png' } } ] } ]);
         is($r->{status}, $marked{ $_[0] } ? 400 : 200, 'taken or refused');
-        like($r->{body}, $marked{ $_[0] } ? qr/send the data itself/ : qr/images=1/,
-             'with a word');
+        like($r->{body}, $marked{ $_[0] } ? qr/send the data itself/
+                                          : qr/images=1/, 'with a word');
     },
     files => sub {
         my $r = ask([ { role => 'user', content => [
@@ -374,11 +405,15 @@ my @cases = (
     sampling => sub {
         my $r = ask('[[say:x]]', temperature => 0.5, top_p => 0.9);
         is(ignored($r), $marked{ $_[0] } ? 'temperature, top_p' : '', 'told');
+        is_deeply(sampling_of($m->last->{body}), [0.5, 0.9], 'the model, too')
+            unless $marked{ $_[0] };
     },
     'a limit' => sub {
         my $r = ask('[[say:x]]', max_completion_tokens => 77);
         is(ignored($r), $marked{ $_[0] } ? 'max_completion_tokens' : '',
            'told');
+        is(limit_of($m->last->{body}), 77, 'the model, too')
+            unless $marked{ $_[0] };
     },
     'errors before the answer' => sub {
         for ([400, 400], [401, 503, 'login_required'],

@@ -31,6 +31,10 @@ static const char *q(const char *text)
     "}}\n"
 #define CHUNK(session, kind, text) UPDATE(session, "{'sessionUpdate':'" kind \
     "','content':{'type':'text','text':'" text "'}}")
+#define LOAD "00000000-0000-4000-8000-000000000001"
+#define REPEATS(session) CHUNK(session, "user_message_chunk", "old") \
+    CHUNK(session, "agent_message_chunk", "old") \
+    CHUNK(session, "user_message_chunk", "old")
 #define SAYS(text) CHUNK("s1", "agent_message_chunk", text)
 #define ENDS(reason) RESULT("prompt", "{'stopReason':'" reason "'}")
 #define QUOTA(reason) RESULT("prompt", "{'stopReason':'" reason "','_meta':" \
@@ -196,6 +200,13 @@ static void limits(void)
            "start [x] usage 97+3+0/20/5 stop end -> clean", "or not");
     chat->max_tokens = 7;
     is_str(answer(&clb_driver_gemini, chat, SAYS("x") QUOTA("end_turn")),
+           "start [x] usage 11+0+0/7/0 stop length -> clean", "or it was");
+    clb_chat_part(clb_chat_message(chat, CLB_ROLE_ASSISTANT), CLB_PART_TEXT,
+                  "a");
+    clb_chat_part(clb_chat_message(chat, CLB_ROLE_USER), CLB_PART_TEXT, "b");
+    chat->turns = NULL;
+    is_str(answer(&clb_driver_gemini, chat, REPEATS("s1") SAYS("x")
+                  QUOTA("end_turn")),
            "start [x] usage 11+0+0/7/0 stop end -> clean",
            "a limit that the CLI was not told of cuts nothing");
 }
@@ -343,12 +354,8 @@ static void system_prompts(void)
     ask(&turn, other);
     is_str(file(&turn, 0), "other", "the system prompt is in its file");
     turn_print(&turn, q(RESULT("session", "{}")));
-    turn_print(&turn, q(CHUNK("00000000-0000-4000-8000-000000000001",
-        "user_message_chunk", "text 1")
-        CHUNK("00000000-0000-4000-8000-000000000001", "agent_message_chunk",
-              "text 2")
-        CHUNK("00000000-0000-4000-8000-000000000001", "agent_message_chunk",
-              "new")));
+    turn_print(&turn, q(REPEATS(LOAD)
+                        CHUNK(LOAD, "agent_message_chunk", "new")));
     clb_buf_reset(&turn.lines);
     turn_print(&turn, q(QUOTA("end_turn")));
     is_str(turn_said(&turn), "start [new] usage 11+0+0/7/0 stop end -> clean",
@@ -370,12 +377,13 @@ static void histories(void)
     ok(wrote(&turn, "'method':'session/load','params':{'sessionId':"
              "'00000000-0000-4000-8000-000000000001'"),
        "Gemini CLI loads a history");
-    ok(strstr(file(&turn, 1), "{\"text\":\"text 3\"}") != NULL
-       && strstr(file(&turn, 1), "/quit") == NULL,
-       "all but what is asked now is in its file");
+    ok(strstr(file(&turn, 1), "\"content\":[{\"text\":\"text 3\"}]") != NULL
+       && strstr(file(&turn, 1), "[{\"text\":\"\xe2\x81\xa0\"},{\"text\":"
+                 "\"/quit ${HOME}\"}]") != NULL,
+       "all is in its file, with a word before what begins like a command");
     turn_print(&turn, q(RESULT("session", "{}")));
-    ok(wrote(&turn, "'text':'\xe2\x81\xa0'},{'type':'text','text':'/quit"),
-       "a word before what begins like a command");
+    ok(wrote(&turn, "'prompt':[{'type':'text','text':''}]"),
+       "so that there is nothing to ask");
 
     warm(&turn, &clb_driver_qwen);
     ask(&turn, chat);
@@ -383,8 +391,159 @@ static void histories(void)
     ok(wrote(&turn, "'method':'restoreSessionHistory'")
        && !wrote(&turn, "'id':'prompt'"), "Qwen Code is told of one");
     turn_print(&turn, q(RESTORED));
-    ok(wrote(&turn, "'prompt':[{'type':'text','text':''},"),
-       "and then is asked, with nothing first");
+    ok(wrote(&turn, "'/quit ${HOME}'")
+       && wrote(&turn, "'prompt':[{'type':'text','text':''}]"),
+       "and then is asked nothing more");
+}
+
+static clb_part_t *add_part(clb_chat_t *chat, clb_role_e role,
+                            clb_part_e kind, const char *text)
+{
+    return clb_chat_part(clb_chat_message(chat, role), kind, text);
+}
+
+/* Behind results Gemini CLI says that an answer is missing, unless there are
+ * words. */
+static void results(void)
+{
+    clb_chat_t *chat = chat_new(1);
+    clb_part_t *part = add_part(chat, CLB_ROLE_ASSISTANT, CLB_PART_CALL,
+                                "{}");
+    turn_t turn;
+
+    part->id = "c1";
+    part->name = "f";
+    part = add_part(chat, CLB_ROLE_USER, CLB_PART_RESULT, NULL);
+    part->id = "c1";
+    part->failed = 1;
+    part->parts = apr_array_make(pool, 1, sizeof(clb_part_t));
+    warm(&turn, &clb_driver_gemini);
+    ask(&turn, chat);
+    ok(strstr(file(&turn, 1), q("{'id':'call_h1_0','name':'mcp_fn_f',"
+              "'response':{'error':''}}}]}\n")) != NULL,
+       "a failure is called one");
+    ok(strstr(file(&turn, 1), "\"content\":[{\"text\":\"\xe2\x81\xa0\"}]}")
+       != NULL, "a word that is none stands behind results");
+
+    clb_chat_part(&APR_ARRAY_IDX(chat->messages, 2, clb_message_t),
+                  CLB_PART_TEXT, "and so?");
+    chat->turns = NULL;
+    ask(&turn, chat);
+    ok(strstr(file(&turn, 1), q("'content':[{'text':'and so?'}]}")) != NULL,
+       "or the client's");
+}
+
+static void media(void)
+{
+    clb_chat_t *chat = chat_new(1);
+    clb_part_t *part = add_part(chat, CLB_ROLE_USER, CLB_PART_DOCUMENT,
+                                "words");
+    turn_t turn;
+
+    part->name = "/help";
+    part = add_part(chat, CLB_ROLE_USER, CLB_PART_DOCUMENT, NULL);
+    part->media = "application/pdf";
+    part->data = "JVBERi0=";
+    warm(&turn, &clb_driver_gemini);
+    ask(&turn, chat);
+    ok(wrote(&turn, "{'type':'text','text':'/help:\\n\\nwords'},{'type':"
+             "'image','mimeType':'application/pdf','data':'JVBERi0='}"),
+       "a text is said with its name, any other document handed on");
+
+    part = add_part(chat, CLB_ROLE_USER, CLB_PART_IMAGE, NULL);
+    part->url = "https://example.org/a.PNG?x=.gif";
+    chat->turns = NULL;
+    warm(&turn, &clb_driver_gemini);
+    ask(&turn, chat);
+    ok(strstr(file(&turn, 1), q("{'inlineData':{'mimeType':'application/pdf',"
+              "'data':'JVBERi0='}},{'fileData':{'mimeType':'image/png',"
+              "'fileUri':'https://example.org/a.PNG?x=.gif'}}")) != NULL,
+       "what has an address is part of a history");
+}
+
+/* A question that begins so would be Gemini CLI's own, wherever it stands. */
+static void commands(void)
+{
+    static const struct {
+        const char *text;
+        int guarded;
+    } some[] = {
+        { "/help", 1 }, { " \n/help", 1 }, { "\xc2\xa0/help", 1 },
+        { "\xef\xbb\xbf$skill", 1 }, { "?", 1 }, { "<hook_context>", 1 },
+        { "a/help", 0 }, { "\xe6\x97\xa5", 0 }, { "@file", 0 },
+    };
+    apr_size_t i;
+    turn_t turn;
+
+    for (i = 0; i < sizeof(some) / sizeof(*some); i++) {
+        clb_chat_t *chat = clb_chat_create(pool);
+
+        chat->model = "m";
+        add_part(chat, CLB_ROLE_USER, CLB_PART_TEXT, some[i].text);
+        warm(&turn, &clb_driver_gemini);
+        ask(&turn, chat);
+        is_int(wrote(&turn, "'prompt':[{'type':'text','text':'\xe2\x81\xa0'"),
+               some[i].guarded, "asked: %s", some[i].text);
+        add_part(chat, CLB_ROLE_ASSISTANT, CLB_PART_TEXT, "a");
+        chat->turns = NULL;
+        warm(&turn, &clb_driver_gemini);
+        ask(&turn, chat);
+        is_int(strstr(file(&turn, 1), "[{\"text\":\"\xe2\x81\xa0\"},")
+               != NULL, some[i].guarded, "said before: %s", some[i].text);
+    }
+}
+
+/* Gemini CLI remembers the settings of a directory by its name. */
+static void settings(void)
+{
+    clb_chat_t *chat = chat_new(1), *other = chat_new(1);
+    turn_t turn;
+
+    warm(&turn, &clb_driver_gemini);
+    chat->temperature = 0.5;
+    clb_chat_give(chat, CLB_TEMPERATURE, "temperature");
+    ask(&turn, chat);
+    ok(strstr(file(&turn, 3), q("'generateContentConfig':{'temperature':0.5}"))
+       != NULL, "parameters are settings");
+    ok(wrote(&turn, "'params':{'cwd':'./"), "of a directory of that name");
+    turn_print(&turn, q(SESSION("session", "s1") SAYS("x")));
+    clb_buf_reset(&turn.lines);
+    turn_print(&turn, q(QUOTA("end_turn")));
+    ok(wrote(&turn, "'id':'spare','method':'session/new','params':{'cwd':"
+             "'./"), "and of the next session's");
+    between(&turn, SESSION("spare", "s2"));
+    ask(&turn, chat);
+    ok(wrote(&turn, "'id':'prompt'") && wrote(&turn, "'sessionId':'s2'"),
+       "which serves the same again");
+    turn_print(&turn, q(CHUNK("s2", "agent_message_chunk", "x")
+                        QUOTA("end_turn")));
+    between(&turn, SESSION("spare", "s3"));
+
+    other->effort = CLB_EFFORT_LOW;
+    ask(&turn, other);
+    ok(strstr(file(&turn, 3), q("{'thinkingLevel':'LOW'}")) != NULL,
+       "effort is a word");
+    other->model = "gemini-2.5-pro";
+    warm(&turn, &clb_driver_gemini);
+    ask(&turn, other);
+    ok(strstr(file(&turn, 3), q("{'thinkingBudget':1024}")) != NULL,
+       "or a number");
+    clb_chat_give(other, CLB_BUDGET, "budget");
+    other->budget = 77;
+    other->model = "gemini-3-pro";
+    warm(&turn, &clb_driver_gemini);
+    ask(&turn, other);
+    ok(strstr(file(&turn, 3), q("{'thinkingBudget':77,'thinkingLevel':null}"))
+       != NULL, "never both");
+
+    clb_chat_part(clb_chat_message(chat, CLB_ROLE_ASSISTANT), CLB_PART_TEXT,
+                  "a");
+    chat->turns = NULL;
+    is_str(clb_driver_gemini.drops(chat, pool), "temperature",
+           "a history has none of it");
+    chat->format = CLB_FORMAT_JSON;
+    ask(&turn, chat);
+    ok(turn.fate == CLB_FATE_SETTLE, "nor a format");
 }
 
 static void variables(void)
@@ -400,19 +559,21 @@ static void variables(void)
         { "{\"enum\":[{\"a\":\"${HOME}\"}]}", 0 },
         { "{\"description\":\"$5\"}", 0 },
     };
+    const clb_driver_t *const both[] = { &clb_driver_gemini,
+                                         &clb_driver_qwen };
     apr_size_t i;
     turn_t turn;
 
-    for (i = 0; i < sizeof(some) / sizeof(*some); i++) {
+    for (i = 0; i < 2 * sizeof(some) / sizeof(*some); i++) {
         clb_chat_t *chat = chat_new(1);
 
         chat->format = CLB_FORMAT_SCHEMA;
-        chat->schema = some[i].schema;
-        warm(&turn, &clb_driver_qwen);
+        chat->schema = some[i / 2].schema;
+        warm(&turn, both[i % 2]);
         ask(&turn, chat);
-        is_int(turn.fate == CLB_FATE_NONE, some[i].good,
-               "%s %s", some[i].schema, some[i].good ? "is taken"
-               : "would have a variable in it");
+        is_int(turn.fate == CLB_FATE_NONE, some[i / 2].good,
+               "%s: %s %s", both[i % 2]->name, some[i / 2].schema,
+               some[i / 2].good ? "is taken" : "would have a variable in it");
     }
 }
 
@@ -469,6 +630,10 @@ int main(void)
     sessions();
     system_prompts();
     histories();
+    results();
+    media();
+    commands();
+    settings();
     variables();
     leaving();
     plain();
