@@ -273,14 +273,14 @@ static void update(acp_t *state, const clb_input_t *in,
     const clb_acp_kind_t *driver = clb_acp_kind(in->backend);
     clb_acp_call_t told = { 0 };
     static const char *const repeated[] = {
-        "user_message_chunk", "agent_message_chunk", "tool_call"
+        "user_message_chunk", "agent_message_chunk"
     };
     const clb_json_t *news = clb_json_get(params, "update");
     const char *kind = clb_json_get_string(news, "sessionUpdate");
     const char *text = clb_json_string(clb_json_find(news, "content.text"));
     int i;
 
-    for (i = 0; i < 3 && kind != NULL && state->replays > 0; i++) {
+    for (i = 0; i < 2 && kind != NULL && state->replays > 0; i++) {
         if (strcmp(kind, repeated[i]) == 0) {
             state->replays--;
             return;
@@ -303,8 +303,8 @@ static void update(acp_t *state, const clb_input_t *in,
             state->announced++;
             break;
         case CLB_ACP_CALL:
-            /* the first one comes with the question */
-            if (state->calls > 0) {
+            /* the first one may come with a question */
+            if (state->calls > 0 || driver->call == NULL) {
                 call(state, in, &told, out);
             }
             break;
@@ -435,7 +435,8 @@ static void turn_ended(acp_t *state, const clb_json_t *result,
     }
     else if (why != NULL && strcmp(why, "max_turn_requests") == 0) {
         clb_step_error(out, CLB_UPSTREAM, "the model called a tool that there "
-                       "is not", 0, CLB_FATE_SETTLE);
+                       "is not, or not as its schema says", 0,
+                       CLB_FATE_SETTLE);
     }
     else if (!cut && why != NULL && strcmp(why, "end_turn") != 0) {
         clb_step_error(out, CLB_CLI_FAILED, "the CLI gave up its answer", 0,

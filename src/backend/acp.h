@@ -65,7 +65,7 @@ typedef struct clb_acp_kind_t {
     /** Write the turn and all that need not be waited for. */
     void (*prompt)(clb_chat_t *chat, const clb_input_t *in,
                    const char *session, clb_step_t *out);
-    /** Read a question for permission; NULL: no call is the client's. */
+    /** Read a question for permission; NULL: no call comes with one. */
     int (*call)(const clb_chat_t *chat, const clb_json_t *params,
                 clb_acp_call_t *call, apr_pool_t *pool);
     /** Read an update of a turn with calls; NULL: it says nothing of them. */

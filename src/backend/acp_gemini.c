@@ -48,8 +48,7 @@ static const char *const models[] = { "gemini-*", "models/gemini-*", NULL };
     "\"enableAutoUpdateNotification\":false,\"plan\":{\"enabled\":false}," \
     "\"sessionRetention\":{\"enabled\":false},\"maxAttempts\":1," \
     "\"retryFetchErrors\":false,\"topicUpdateNarration\":false}," \
-    "\"tools\":{\"core\":[\"mcp_*\"],\"confirmationRequired\":[\"mcp_*\"]," \
-    "\"useRipgrep\":false}," \
+    "\"tools\":{\"core\":[\"mcp_*\"],\"useRipgrep\":false}," \
     "\"skills\":{\"enabled\":false}," \
     "\"experimental\":{\"enableAgents\":false}," \
     "\"hooksConfig\":{\"enabled\":false}," \
@@ -363,31 +362,60 @@ static void prompt(clb_chat_t *chat, const clb_input_t *in,
     }
 }
 
-/* "look_up (fn MCP Server)", and an id behind the name */
-static int call(const clb_chat_t *chat, const clb_json_t *params,
-                clb_acp_call_t *found, apr_pool_t *pool)
+/* The CLI adds a parameter of its own to each tool. */
+static const char *arguments_of(const clb_json_t *asked, apr_pool_t *pool)
 {
-    const clb_json_t *call = clb_json_get(params, "toolCall");
-    const char *title = clb_json_get_string(call, "title"), *end;
-    const char *id = clb_json_get_string(call, "toolCallId"), *at;
+    clb_json_t *own = clb_json_pack(pool, "{}"), *value;
+    const char *key;
+    void *at = NULL;
 
-    if (title == NULL || id == NULL
-        || (end = strstr(title, " (" CLB_ACP_SERVER " MCP Server)")) == NULL) {
-        return 0;
+    while (clb_json_is_object(asked)
+           && (at = clb_json_next(asked, at, &key, &value)) != NULL) {
+        if (strcmp(key, "wait_for_previous") != 0) {
+            clb_json_set(own, key, value);
+        }
     }
-    found->id = (at = strstr(id, "__")) == NULL || at[2] == '\0' ? id
-              : at + 2;
-    found->name = clb_acp_asked(chat, apr_pstrmemdup(pool, title,
-                                (apr_size_t)(end - title)), pool);
-    found->arguments = clb_json_string(clb_json_find(clb_json_at(clb_json_get(
-        call, "content"), 0), "content.text"));
-    return 1;
+    return clb_json_text(pool, own);
+}
+
+/* "mcp_fn_look_up__" and the id that the model's API gave */
+static const char *id_of(const char *id, const char *name, apr_pool_t *pool)
+{
+    const char *before = apr_pstrcat(pool, PREFIX, name, "__", NULL);
+    apr_size_t len = strlen(before);
+
+    return strncmp(id, before, len) == 0 && id[len] != '\0' ? id + len : id;
+}
+
+/* What the CLI itself tells of a call is cut short: the script says what it was
+ * called with. */
+static clb_acp_told_e told(const clb_chat_t *chat, const clb_json_t *update,
+                           clb_acp_call_t *found, apr_pool_t *pool)
+{
+    const char *kind = clb_json_get_string(update, "sessionUpdate"), *why;
+    const char *text = clb_json_string(clb_json_find(clb_json_at(clb_json_get(
+        update, "content"), 0), "content.text"));
+    const char *id = clb_json_get_string(update, "toolCallId"), *name;
+    clb_json_t *line;
+
+    if (kind == NULL || strcmp(kind, "tool_call_update") != 0 || id == NULL
+        || text == NULL || clb_json_parse(&line, text, strlen(text),
+                               CLB_JSON_LENIENT, &why, pool) != APR_SUCCESS
+        || (name = clb_json_string(clb_json_find(line, "params.name")))
+           == NULL) {
+        return CLB_ACP_NOTHING;
+    }
+    found->id = id_of(id, name, pool);
+    found->name = clb_acp_asked(chat, name, pool);
+    found->arguments = arguments_of(clb_json_find(line, "params.arguments"),
+                                    pool);
+    return CLB_ACP_CALL;
 }
 
 const clb_acp_kind_t clb_acp_gemini = {
     .plan = plan,
     .prompt = prompt,
-    .call = call,
+    .told = told,
     .first = "",
     .shares = 1,
 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The client's tools for agents, which take tools from MCP servers alone. The
- * server is a script of ours that says what a scratch file says, and ends: the
- * agent asks for permission before each call, does not get it, and the client
- * makes the call. Nothing here runs anything.
+ * server is a script of ours: it says what a scratch file says, and to a call
+ * only what it was called with. Whoever asks for permission before a call does
+ * not get it. The client makes the call; nothing here runs anything.
  */
 #include "acp.h"
 #include "tools.h"
@@ -15,12 +15,24 @@
 #define NAME_LEN 54
 
 /* sh alone is there on every machine. A program of our own would have to be
- * built and found; an endpoint of the server's to be reached and guarded. */
+ * built and found; an endpoint of the server's to be reached and guarded.
+ * Sessions are not closed, so each script ends the one before; the kernel is
+ * asked first who has its number by now. A line of JSON is a string of JSON
+ * once quotes and backslashes have a backslash. */
 const char clb_acp_script[] =
+    "{ IFS= read -r last <../tools.pid\n"
+    "IFS= read -r who <\"/proc/$last/cmdline\"; } 2>/dev/null\n"
+    "case $who in *../tools.sh*) kill \"$last\" ;; esac\n"
+    "echo $$ >../tools.pid\n"
     "while IFS= read -r line; do\n"
     "    id=${line##*\\\"id\\\":}\n"
     "    id=${id%%[!0-9]*}\n"
     "    case $line in\n"
+    "    '{\"method\":\"tools/call\"'*)\n"
+    "        line=$(printf %s \"$line\" | sed 's/[\\\"]/\\\\&/g')\n"
+    "        result='{\"content\":[{\"type\":\"text\",\"text\":\"'$line"
+    "'\"}]}'\n"
+    "        ;;\n"
     "    *'\"method\":\"initialize\"'*)\n"
     "        result='{\"protocolVersion\":\"2025-06-18\",\"capabilities\":"
     "{\"tools\":{}},\"serverInfo\":{\"name\":\"" CLB_ACP_SERVER "\","
@@ -38,7 +50,6 @@ const char clb_acp_script[] =
     "    esac\n"
     "    printf '{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":%s}\\n'"
     " \"$id\" \"$result\"\n"
-    "    case $line in *'\"method\":\"tools/list\"'*) exit ;; esac\n"
     "done\n";
 
 /* Sessions may share a server that was started by the same words, and with it

@@ -41,6 +41,10 @@ const APIS = [anthropic, responses, openai, gemini];
 /** Thrown to leave an answer that a fault has ended. */
 class Over extends Error {}
 
+/** As JSON, without two characters that Google's SDK takes for ends of lines. */
+const encode = (value) => JSON.stringify(value).replace(/[\u2028\u2029]/g,
+    (char) => `\\u${char.charCodeAt().toString(16)}`);
+
 /** A response that keeps the log, and the ways it can go wrong. */
 class Exchange {
     #request;
@@ -86,7 +90,7 @@ class Exchange {
     /** Some APIs' events have no name. */
     send(event, data) {
         this.write(`${event ? `event: ${event}\n` : ''}` +
-            `data: ${JSON.stringify(data)}\n\n`);
+            `data: ${encode(data)}\n\n`);
     }
 
     json(status, value, headers) {

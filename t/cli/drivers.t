@@ -6,10 +6,12 @@ use strict;
 use warnings;
 use utf8;
 
+use Encode ();
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 
 use JSON::PP ();
+use MIME::Base64 qw(encode_base64);
 use Test::More;
 
 use CLB::Messages qw(message message_stream);
@@ -222,6 +224,20 @@ my @cases = (
             ok($known, "$name is offered") or diag $r->{body};
             $r = ask("[[tool:$known:{}]]", tools => [ tool($name) ]);
             is($r->{tool_calls}[0]{function}{name}, $name, 'by any name');
+        }
+    },
+    'arguments of all kinds' => sub {
+        for my $args ({ command => 'ls' }, { x => "a\"b\\c\n\t\r\x{7f}'\$1" },
+                      { x => 'long ' x 20_000 }, { x => "日本 👋\x{2028}" },
+                      { id => 7, method => 'tools/list', params => [
+                          { name => 'g', arguments => {} } ] }, {}) {
+            my $json = JSON::PP->new->utf8->canonical;
+            my $text = encode_base64($json->encode($args), '');
+            my $r = ask("[[tool64:f:$text]]", tools => [ tool('f') ]);
+            my $call = $r->{tool_calls}[0];
+            is_deeply($call && $json->decode(Encode::encode_utf8(
+                $call->{function}{arguments})), $args,
+                substr($json->encode($args), 0, 60));
         }
     },
     'a tool that nobody has' => sub {

@@ -44,10 +44,12 @@ static const char *q(const char *text)
     "100,'outputTokens':20,'thoughtTokens':5,'cachedReadTokens':3}}}")
 #define ASKS(n, rest) "{'jsonrpc':'2.0','id':" n ",'method':" \
     "'session/request_permission','params':{'sessionId':'s1'," rest "}}\n"
-#define GEMINI_CALL(n, name, args) ASKS(n, "'toolCall':{'toolCallId':" \
-    "'mcp_fn_" name "__id" n "','title':'" name " (fn MCP Server)'," \
-    "'content':[{'type':'content','content':{'type':'text','text':'" args \
-    "'}}]}")
+#define TELLS(id, text) UPDATE("s1", "{'sessionUpdate':'tool_call_update'," \
+    "'toolCallId':'" id "','status':'completed','content':[{'type':" \
+    "'content','content':{'type':'text','text':'" text "'}}]}")
+#define GEMINI_CALL(n, name, args) TELLS("mcp_fn_" name "__id" n, \
+    "{\\'method\\':\\'tools/call\\',\\'params\\':{\\'name\\':\\'" name \
+    "\\',\\'arguments\\':" args "}}")
 #define QWEN_CALL(n, name, args) ASKS(n, "'options':[{'name':" \
     "'Always Allow in project: " name "'}],'toolCall':{'toolCallId':" \
     "'call_" n "','rawInput':" args "}")
@@ -263,10 +265,12 @@ static void calls(void)
     add_tool(chat, "f");
     add_tool(chat, "odd name");
     is_str(answer(&clb_driver_gemini, chat, SAYS("so")
-                  GEMINI_CALL("0", "f", "{}") GEMINI_CALL("1", "odd_name_1",
-                                                          "[1]")
+                  GEMINI_CALL("0", "f", "{\\'a\\':1,\\'wait_for_previous\\':"
+                              "true}")
+                  GEMINI_CALL("1", "odd_name_1", "[1]")
+                  TELLS("x", "no json") TELLS("x", "{}")
                   QUOTA("max_turn_requests")),
-           "start [so] call id0 f {{}} call id1 odd name {[1]} "
+           "start [so] call id0 f {{\"a\":1}} call id1 odd name {{}} "
            "usage 11+0+0/7/0 stop calls -> clean", "Gemini CLI's calls");
     is_str(answer(&clb_driver_qwen, chat, QWEN_CALL("0", "f", "{'a':1}")
                   QWEN_CALL("1", "odd_name_1", "{}") ENDS("cancelled")),
@@ -274,8 +278,8 @@ static void calls(void)
            "usage 0+0+0/0/0 stop calls -> clean", "Qwen Code's");
     is_str(answer(&clb_driver_gemini, chat, GEMINI_CALL("0", "g", "{}")
                   QUOTA("max_turn_requests")),
-           "upstream_error: the model called a tool that there is not "
-           "-> settle", "a call of nobody's tool");
+           "upstream_error: the model called a tool that there is not, or "
+           "not as its schema says -> settle", "a call of nobody's tool");
 }
 
 static void permissions(void)
