@@ -293,7 +293,8 @@ static void update(acp_t *state, const clb_input_t *in,
         say(state, CLB_EV_TEXT, text, out);
         count(state, clb_json_find(news, "_meta.usage"));
     }
-    else if (strcmp(kind, "agent_thought_chunk") == 0) {
+    else if (strcmp(kind, "agent_thought_chunk") == 0
+             && !(in->chat != NULL && in->chat->model_thinks)) {
         say(state, CLB_EV_REASONING, text == NULL ? NULL
             : clb_acp_thought(text), out);
     }
@@ -364,6 +365,9 @@ static void news(acp_t *state, const clb_input_t *in, const char *method,
 static void have_spare(acp_t *state, const clb_input_t *in,
                        const clb_json_t *result, clb_step_t *out)
 {
+    if (!state->making) {
+        return;     /* it was given up: who knows what it was made from */
+    }
     keep_id(state->spare, clb_json_get_string(result, "sessionId"));
     state->making = 0;
     if (state->phase == COLD) {
@@ -523,7 +527,13 @@ static void line(acp_t *state, const clb_input_t *in, clb_step_t *out)
     const char *id = clb_json_get_string(json, "id");
     const char *method = clb_json_get_string(json, "method");
 
-    if (method != NULL) {
+    if (json == NULL && state->phase == WAITING && in->chat != NULL) {
+        /* the beginning of the line is lost with who read it: it may have been
+         * the answer that is waited for */
+        state->making = 0;
+        begin(state, in, out);
+    }
+    else if (method != NULL) {
         news(state, in, method, json, out);
     }
     else if (id != NULL) {

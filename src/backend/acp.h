@@ -129,13 +129,18 @@ void clb_acp_decline(const clb_json_t *id, clb_step_t *out);
 /** FNV-1a over @a text, NULL included, going on from @a hash; 0 begins. */
 apr_uint64_t clb_acp_hash(apr_uint64_t hash, const char *text);
 
-/**
- * Append the parts of the turn @a turn to @a list, as the Gemini API has them:
- * the results in it with their images, or all but those.
- * @param prefix of the tools' names
- */
-void clb_acp_parts(clb_json_t *list, clb_chat_t *chat, int turn, int results,
-                   const char *prefix, apr_pool_t *pool);
+/** What of a turn is meant. */
+typedef enum clb_acp_parts_e {
+    CLB_ACP_WORDS,               /**< all but results */
+    CLB_ACP_RESULTS,             /**< those, their images behind them */
+    CLB_ACP_RESULTS_WHOLE        /**< with their images in them */
+} clb_acp_parts_e;
+
+/** Append parts of the turn @a turn to @a list, as the Gemini API has them.
+ *  @param prefix of the tools' names */
+void clb_acp_parts(clb_json_t *list, clb_chat_t *chat, int turn,
+                   clb_acp_parts_e which, const char *prefix,
+                   apr_pool_t *pool);
 
 /* --- acp_settings.c --- */
 

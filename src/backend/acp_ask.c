@@ -247,10 +247,11 @@ static void add_call(const place_t *at, const clb_part_t *part)
         "args", arguments));
 }
 
-/* Images that are part of it follow. */
-static void add_result(const place_t *at, const clb_part_t *part)
+static void add_result(const place_t *at, const clb_part_t *part, int whole)
 {
     const clb_part_t *call = call_of(at->chat, at->turn, part);
+    clb_json_t *result, *media = whole ? clb_json_pack(at->pool, "[]")
+                                       : at->list;
     clb_buf_t text;
     int i;
 
@@ -263,16 +264,21 @@ static void add_result(const place_t *at, const clb_part_t *part)
             clb_buf_puts(&text, one->text);
         }
     }
-    clb_json_append(at->list, clb_json_pack(at->pool,
-        "{s:{s:s, s:s, s:{s:s}}}", "functionResponse", "id", id_at(at, part),
-        "name", name_at(at, call == NULL ? "unknown" : call->name),
-        "response", part->failed ? "error" : "output", text.data));
+    result = clb_json_pack(at->pool, "{s:s, s:s, s:{s:s}}", "id",
+        id_at(at, part), "name", name_at(at, call == NULL ? "unknown"
+        : call->name), "response", part->failed ? "error" : "output",
+        text.data);
+    clb_json_append(at->list, clb_json_pack(at->pool, "{s:O}",
+                                            "functionResponse", result));
     for (i = 0; i < part->parts->nelts; i++) {
         const clb_part_t *one = &APR_ARRAY_IDX(part->parts, i, clb_part_t);
 
         if (is_media(one)) {
-            clb_json_append(at->list, media_part(one, at->pool));
+            clb_json_append(media, media_part(one, at->pool));
         }
+    }
+    if (whole && clb_json_size(media) > 0) {
+        clb_json_set(result, "parts", media);
     }
 }
 
@@ -292,8 +298,9 @@ static void add_words(const place_t *at, const clb_part_t *part)
     }
 }
 
-void clb_acp_parts(clb_json_t *list, clb_chat_t *chat, int turn, int results,
-                   const char *prefix, apr_pool_t *pool)
+void clb_acp_parts(clb_json_t *list, clb_chat_t *chat, int turn,
+                   clb_acp_parts_e which, const char *prefix,
+                   apr_pool_t *pool)
 {
     const place_t at = { chat, turn, prefix, list, pool };
     const apr_array_header_t *parts = APR_ARRAY_IDX(clb_chat_turns(chat), turn,
@@ -303,10 +310,10 @@ void clb_acp_parts(clb_json_t *list, clb_chat_t *chat, int turn, int results,
     for (i = 0; i < parts->nelts; i++) {
         const clb_part_t *part = &APR_ARRAY_IDX(parts, i, clb_part_t);
 
-        if (results && part->kind == CLB_PART_RESULT) {
-            add_result(&at, part);
+        if (part->kind == CLB_PART_RESULT && which != CLB_ACP_WORDS) {
+            add_result(&at, part, which == CLB_ACP_RESULTS_WHOLE);
         }
-        else if (!results && part->kind != CLB_PART_RESULT) {
+        else if (part->kind != CLB_PART_RESULT && which == CLB_ACP_WORDS) {
             add_words(&at, part);
         }
     }

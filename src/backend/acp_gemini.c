@@ -281,7 +281,7 @@ static clb_json_t *words_of(clb_chat_t *chat, int turn, const char *first,
     clb_json_t *words = first == NULL ? clb_json_pack(pool, "[]")
                       : clb_json_pack(pool, "[{s:s}]", "text", first);
 
-    clb_acp_parts(words, chat, turn, 0, PREFIX, pool);
+    clb_acp_parts(words, chat, turn, CLB_ACP_WORDS, PREFIX, pool);
     return words;
 }
 
@@ -292,7 +292,8 @@ static void add_user(log_t *log, int turn, int last)
     clb_json_t *results = clb_json_pack(log->pool, "[]");
     clb_json_t *words = words_of(log->chat, turn, NULL, log->pool);
 
-    clb_acp_parts(results, log->chat, turn, 1, PREFIX, log->pool);
+    clb_acp_parts(results, log->chat, turn, CLB_ACP_RESULTS, PREFIX,
+                  log->pool);
     if (commands(words) || (last && clb_json_size(words) == 0)) {
         words = words_of(log->chat, turn, JOINER, log->pool);
     }

@@ -222,8 +222,8 @@ static clb_json_t *content(clb_chat_t *chat, int turn, apr_pool_t *pool)
 {
     clb_json_t *list = clb_json_pack(pool, "[]");
 
-    clb_acp_parts(list, chat, turn, 1, PREFIX, pool);
-    clb_acp_parts(list, chat, turn, 0, PREFIX, pool);
+    clb_acp_parts(list, chat, turn, CLB_ACP_RESULTS_WHOLE, PREFIX, pool);
+    clb_acp_parts(list, chat, turn, CLB_ACP_WORDS, PREFIX, pool);
     return clb_json_pack(pool, "{s:s, s:O}", "role",
         APR_ARRAY_IDX(clb_chat_turns(chat), turn, clb_message_t).role
         == CLB_ROLE_USER ? "user" : "model", "parts", list);

@@ -167,6 +167,8 @@ static void warming(void)
 
 static void answers(void)
 {
+    clb_chat_t *chat = chat_new(1);
+
     is_str(gemini(CHUNK("s1", "agent_thought_chunk", "****\\nhm") SAYS("Hi")
                   SAYS(" you") QUOTA("end_turn")),
            "start <hm> [Hi] [ you] usage 11+0+0/7/0 stop end -> clean",
@@ -175,6 +177,11 @@ static void answers(void)
                 ENDS("end_turn")),
            "start <hm> [Hi] usage 97+3+0/20/5 stop end -> clean",
            "Qwen Code's");
+    chat->model_thinks = 1;
+    is_str(answer(&clb_driver_qwen, chat, CHUNK("s1", "agent_thought_chunk",
+                  "hm") SAYS("Hi") ENDS("end_turn")),
+           "start [Hi] usage 0+0+0/0/0 stop end -> clean",
+           "who did not ask for thoughts sees none");
     is_str(gemini(CHUNK("s0", "agent_message_chunk", "x") SAYS("Hi")
                   UPDATE("s1", "{'sessionUpdate':'plan','entries':[]}")
                   "no json\n" QUOTA("end_turn")),
@@ -336,6 +343,15 @@ static void sessions(void)
     is_str(turn.lines.data, "", "one that is being made is waited for");
     turn_print(&turn, q(SESSION("spare", "s3")));
     ok(wrote(&turn, "'sessionId':'s3'"), "and taken");
+    turn_print(&turn, q(RESTORED CHUNK("s3", "agent_message_chunk", "z")
+                        ENDS("end_turn")));
+
+    ask(&turn, chat_new(1));
+    turn_print(&turn, "s9\"}}\n");
+    ok(wrote(&turn, "'id':'session'"), "unless its answer may be lost");
+    turn_print(&turn, q(SESSION("spare", "s9") SESSION("session", "s3")));
+    ok(wrote(&turn, "'sessionId':'s3'") && !wrote(&turn, "s9"),
+       "then it is not taken any more");
     turn_print(&turn, q(RESTORED CHUNK("s3", "agent_message_chunk", "z")
                         ENDS("end_turn")));
     between(&turn, SESSION("spare", "s4"));

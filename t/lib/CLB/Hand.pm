@@ -22,21 +22,32 @@ use CLB::Server;
 
 my $json = JSON::PP->new->utf8->canonical;
 
+my %agents = map { $_ => 1 } qw(gemini qwen);
+
 sub new {
     my ($class, $s, $driver) = @_;
     our $count;
-    my $self = bless { owner => $$, got => '', driver => $driver, dir => $s->path('hand')
-                                                      . ++$count }, $class;
+    my $self = bless { owner => $$, got => '', driver => $driver,
+                       dir => $s->path('hand') . ++$count }, $class;
     my ($pid) = grep { readlink "/proc/$_/exe" }
         map { $_->{pid} } CLB::Server::children_of($s->keeper_pid)
         or die "the bridge has no process\n";
     mkdir $self->{dir} or die "$self->{dir}: $!\n";
     $s->own($self->{dir});
+    $self->{copied} = copy_files($self, $pid) if $agents{$driver};
     pipe my $its_in, $self->{in} or die "pipe: $!\n";
     pipe $self->{out}, my $its_out or die "pipe: $!\n";
     defined($self->{pid} = fork) or die "fork: $!\n";
     become($self, $s, $pid, $its_in, $its_out) unless $self->{pid};
     return $self;
+}
+
+# Agents write into the private directory of their process. Where that is.
+sub copy_files {
+    my ($self, $pid) = @_;
+    my $from = readlink("/proc/$pid/cwd") =~ s{/w$}{}r;
+    system('cp', '-a', "$from/.", $self->{dir}) == 0 or die "cp: $?\n";
+    return $from;
 }
 
 sub become {
@@ -49,7 +60,8 @@ sub become {
     open STDIN,  '<&', $in;
     open STDOUT, '>&', $out;
     open STDERR, '>',  '/dev/null';
-    chdir $self->{dir};
+    chdir($self->{copied} ? "$self->{dir}/w" : $self->{dir});
+    s/^\Q$self->{copied}\E/$self->{dir}/ for $self->{copied} ? values %env : ();
     if ($> == 0) {
         $( = $s->{gid};
         $) = "$s->{gid} $s->{gid}";
@@ -136,19 +148,84 @@ sub question_codex {
              model => $self->{model}));
 }
 
+sub request { return { jsonrpc => '2.0', %{ call(@_) } } }
+
+sub warm_agent {
+    my ($self) = @_;
+    $self->put(request('i', 'initialize', protocolVersion => 1,
+                    clientCapabilities => {}));
+    $self->wait_for('"id":"i"');
+    $self->put(request('s', 'session/new', cwd => '.', mcpServers => []));
+    $self->wait_for('"id":"s"');
+    $self->wait_for('"sessionId":"');
+    ($self->{session}) = $self->{got} =~ /^([^"]+)/;
+}
+
+sub prompt {
+    my ($self, @texts) = @_;
+    return request('p', 'session/prompt', sessionId => $self->{session},
+                prompt => [ map { { type => 'text', text => $_ } } @texts ]);
+}
+
+# What it is asked to say.
+sub said_to { $_[0] =~ /\[\[say:(.*?)\]\]/ ? $1 : '' }
+
+sub warm_gemini { warm_agent(@_) }
+sub warm_qwen   { warm_agent(@_) }
+
+# A session of it takes one question. The next one loads what was said from a
+# file, as the bridge does, and has no other.
+sub question_gemini {
+    my ($self, $text, $model) = @_;
+    my @talk = @{ $self->{talk} || [] };
+    push @talk, [ user => $text ];
+    $self->{talk} = [ @talk, [ gemini => said_to($text) ] ];
+    $self->{model} = $model if $model;
+    $self->load_gemini(@talk) if @talk > 1;
+    $self->put(request('m', 'session/set_model', sessionId => $self->{session},
+                    modelId => $self->{model}),
+               $self->prompt(@talk > 1 ? '' : $text));
+}
+
+sub load_gemini {
+    my ($self, @talk) = @_;
+    my $when = '2026-01-01T00:00:00.000Z';
+    my $id = '00000000-0000-4000-8000-000000000001';
+    open my $file, '>', "$self->{dir}/history.jsonl" or die "history: $!\n";
+    print $file map { $json->encode($_) . "\n" }
+        { sessionId => $id, projectHash => 'x', startTime => $when,
+          lastUpdated => $when, kind => 'main' },
+        map { { id => "m$_", timestamp => $when, type => $talk[$_][0],
+                model => 'm', content => [ { text => $talk[$_][1] } ] } }
+        0 .. $#talk;
+    close $file;
+    $self->{session} = $id;
+    $self->put(request('l', 'session/load', sessionId => $id, cwd => '.',
+                    mcpServers => []));
+    $self->wait_for('"id":"l"');
+}
+
+# Its settings have the model.
+sub question_qwen {
+    my ($self, $text) = @_;
+    $self->put($self->prompt('', $text));
+}
+
 my %said = (    # of the first word, of the end
     claude => [ '"text_delta"', '"type":"result"' ],
     codex  => [ '"item/agentMessage/delta"', '"turn/completed"' ],
+    map { $_ => [ undef, '"stopReason"' ] } keys %agents,
 );
 
 sub warm { my ($self) = @_; $self->can("warm_$self->{driver}")->($self) }
 
+# An agent repeats what was said before, too.
 sub ask {
     my ($self, $text, $model) = @_;
     my $since = time;
     $self->can("question_$self->{driver}")->($self, $text, $model);
     my ($word, $end) = @{ $said{ $self->{driver} } };
-    my $first = $self->wait_for($word);
+    my $first = $self->wait_for($word // '"text":"' . said_to($text) . '"');
     $self->wait_for($end);
     return 1000 * ($first - $since);
 }
