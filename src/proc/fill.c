@@ -6,13 +6,17 @@
 #include "fill.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int fill(int fd, const clb_file_t *file)
 {
     apr_size_t done = 0;
+    struct stat st;
 
-    if (ftruncate(fd, 0) != 0) {
+    /* nothing is cheaper than to have nothing to do */
+    if (fstat(fd, &st) != 0 || (st.st_size > (off_t)file->len
+                                && ftruncate(fd, (off_t)file->len) != 0)) {
         return 0;
     }
     while (done < file->len) {

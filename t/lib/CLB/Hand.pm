@@ -29,12 +29,9 @@ sub new {
     our $count;
     my $self = bless { owner => $$, got => '', driver => $driver,
                        dir => $s->path('hand') . ++$count }, $class;
-    my ($pid) = grep { readlink "/proc/$_/exe" }
-        map { $_->{pid} } CLB::Server::children_of($s->keeper_pid)
-        or die "the bridge has no process\n";
     mkdir $self->{dir} or die "$self->{dir}: $!\n";
     $s->own($self->{dir});
-    $self->{copied} = copy_files($self, $pid) if $agents{$driver};
+    my $pid = $self->like($s);
     pipe my $its_in, $self->{in} or die "pipe: $!\n";
     pipe $self->{out}, my $its_out or die "pipe: $!\n";
     defined($self->{pid} = fork) or die "fork: $!\n";
@@ -42,12 +39,26 @@ sub new {
     return $self;
 }
 
-# Agents write into the private directory of their process. Where that is.
-sub copy_files {
-    my ($self, $pid) = @_;
-    my $from = readlink("/proc/$pid/cwd") =~ s{/w$}{}r;
-    system('cp', '-a', "$from/.", $self->{dir}) == 0 or die "cp: $?\n";
-    return $from;
+# The process of the bridge's that it is to be like: one that stays. Agents
+# write into the private directory of theirs, and so get a copy of it, without
+# what says where it was.
+sub like {
+    my ($self, $s) = @_;
+    for (1 .. 100) {
+        for my $pid (map { $_->{pid} }
+                     CLB::Server::children_of($s->keeper_pid)) {
+            readlink "/proc/$pid/exe" or next;
+            return $pid unless $agents{ $self->{driver} };
+            my $from = (readlink("/proc/$pid/cwd") // next) =~ s{/w$}{}r;
+            system("cp -a '$from/.' '$self->{dir}' 2>/dev/null") == 0 or next;
+            system("find '$self->{dir}' '(' -name projects.json "
+                   . "-o -name .project_root ')' -delete") == 0 or next;
+            $self->{copied} = $from;
+            return $pid if readlink "/proc/$pid/exe";
+        }
+        select undef, undef, undef, .1;
+    }
+    die "the bridge has no process\n";
 }
 
 sub become {
@@ -90,6 +101,8 @@ sub wait_for {
         sysread $self->{out}, $self->{got}, 65536, length $self->{got}
             or die "$self->{driver} ended before it said $text\n";
         $now = time;
+        die "$self->{driver}: $self->{got}\n"
+            if $agents{ $self->{driver} } && $self->{got} =~ /"error":/;
     }
     $self->{got} =~ s/^.*?\Q$text\E//s;
     return $now;
@@ -150,15 +163,26 @@ sub question_codex {
 
 sub request { return { jsonrpc => '2.0', %{ call(@_) } } }
 
-sub warm_agent {
+sub session {
     my ($self) = @_;
-    $self->put(request('i', 'initialize', protocolVersion => 1,
-                    clientCapabilities => {}));
-    $self->wait_for('"id":"i"');
     $self->put(request('s', 'session/new', cwd => '.', mcpServers => []));
     $self->wait_for('"id":"s"');
     $self->wait_for('"sessionId":"');
     ($self->{session}) = $self->{got} =~ /^([^"]+)/;
+}
+
+# One that has served before is faster.
+sub warm_agent {
+    my ($self) = @_;
+    $self->put(request('i', 'initialize', protocolVersion => 1,
+                       clientCapabilities => {}));
+    $self->wait_for('"id":"i"');
+    for (1 .. 3) {
+        $self->session;
+        $self->put($self->prompt('[[say:well]]'));
+        $self->wait_for('"stopReason"');
+    }
+    $self->session;
 }
 
 sub prompt {
