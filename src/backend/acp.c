@@ -400,8 +400,10 @@ static void have_session(acp_t *state, const clb_input_t *in,
     }
 }
 
-/* Of Gemini CLI: with the end of the turn. */
-static void count_quota(acp_t *state, const clb_json_t *result)
+/* Of Gemini CLI: with the end of the turn. No tokens at all are those of an
+ * answer that broke off: the CLI takes a stream without a last word for one
+ * that is over. @return 0 for such a one */
+static int count_quota(acp_t *state, const clb_json_t *result)
 {
     const clb_json_t *tokens = clb_json_find(result,
                                              "_meta.quota.token_count");
@@ -411,6 +413,7 @@ static void count_quota(acp_t *state, const clb_json_t *result)
         state->usage.output = clb_json_get_integer(tokens, "output_tokens",
                                                    0);
     }
+    return tokens == NULL || state->usage.input + state->usage.output > 0;
 }
 
 /* The protocol's reasons are fewer than models have: that an answer reached
@@ -425,8 +428,8 @@ static void turn_ended(acp_t *state, const clb_json_t *result,
 {
     const char *why = clb_json_get_string(result, "stopReason");
     int cut = why != NULL && strcmp(why, "max_tokens") == 0;
+    int whole = count_quota(state, result);
 
-    count_quota(state, result);
     if (state->calls > 0) {
         stop(state, CLB_STOP_CALLS, out);
     }
@@ -448,6 +451,10 @@ static void turn_ended(acp_t *state, const clb_json_t *result,
     }
     else if (!state->spoke) {
         clb_step_error(out, CLB_UPSTREAM, "the model answered nothing", 0,
+                       CLB_FATE_SETTLE);
+    }
+    else if (!whole) {
+        clb_step_error(out, CLB_UPSTREAM, "the model's answer broke off", 0,
                        CLB_FATE_SETTLE);
     }
     else {

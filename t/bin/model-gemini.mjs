@@ -3,7 +3,7 @@
 // thoughts (if the request has includeThoughts and a budget other than 0),
 // responseJsonSchema and toolConfig behave as in the real API; maxOutputTokens
 // is ignored, the marker [[finish:length]] stands for it. [[error:STATUS:N]]
-// ends the stream with an error's body.
+// ends the stream with an error's body, [[finish:none]] without a last word.
 
 import { plan } from './markers.mjs';
 import {
@@ -165,7 +165,10 @@ async function stream(exchange, body, answer) {
     if (answer.calls.length) {
         send(answer.calls.map(callOf));
     }
-    send([{ text: '' }], { finishReason: answer.reason }, usageOf(answer));
+    if (answer.reason !== 'none') {
+        send([{ text: '' }], { finishReason: answer.reason },
+             usageOf(answer));
+    }
     exchange.end();
 }
 

@@ -227,6 +227,9 @@ subtest 'a history of Gemini CLI' => sub {
                   response_format => { type => 'json_object' });
     is($r->{status}, 400, 'JSON is refused then');
 
+    is($s->chat('[[say:half]][[finish:none]]', model => 'gemini-2.5-pro')
+         ->{status}, 502, 'an answer that breaks off is no whole one');
+
     $r = $s->chat([ user('q'), { role => 'assistant', tool_calls => [ {
             id => 'c', type => 'function', function => { name => 'f',
                 arguments => '{}' } } ] },

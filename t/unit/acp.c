@@ -189,6 +189,11 @@ static void answers(void)
            "what else is said is nobody's");
     is_str(gemini(QUOTA("end_turn")), "upstream_error: the model answered "
            "nothing -> settle", "nothing is no answer");
+    is_str(gemini(SAYS("x") RESULT("prompt", "{'stopReason':'end_turn',"
+                  "'_meta':{'quota':{'token_count':{'input_tokens':0,"
+                  "'output_tokens':0}}}}")),
+           "start [x] upstream_error: the model's answer broke off -> settle",
+           "nor is what cost nothing a whole one");
     is_str(gemini(QUOTA("max_tokens")), "context_length: the conversation is "
            "too long for the model -> settle", "it did not fit");
     is_str(gemini(SAYS("x") QUOTA("refusal")),
