@@ -4,7 +4,8 @@
  * writes, conversations too, lies in the process's private directory, and its
  * settings are ours. It has no request for a history, but loads sessions that
  * it finds in a file. A new session reads the settings of its directory, which
- * are a request's; one that is loaded does not. Measured with 0.61.0.
+ * are a request's; one that is loaded does not, and has some of them from hooks
+ * of an extension. Measured with 0.61.0.
  */
 #include "acp.h"
 
@@ -12,7 +13,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
-enum { SYSTEM, HISTORY, TOOLS, SETTINGS };
+enum { SYSTEM, HISTORY, TOOLS, SETTINGS, HOOKS };
 
 /* Of the client's tools. */
 #define PREFIX "mcp_" CLB_ACP_SERVER "_"
@@ -20,11 +21,18 @@ enum { SYSTEM, HISTORY, TOOLS, SETTINGS };
 /* Below which it writes conversations down; w is where it runs. */
 #define CHATS ".gemini/tmp"
 
+/* Our extension, and what each session reads of its hooks. */
+#define NAME "fn"
+#define EXTENSION ".gemini/extensions/" NAME
+#define HOOKS_FILE EXTENSION "/hooks/hooks.json"
+#define NO_HOOKS "{\"hooks\":{}}"
+
 static const clb_scratch_t files[] = {
     { "system.md", "GEMINI_SYSTEM_MD", NULL },
     { "history.jsonl", NULL, NULL },
     { "tools.json", NULL, NULL },
     { "w/.gemini/settings.json", NULL, "{}" },
+    { HOOKS_FILE, NULL, NO_HOOKS },
     { NULL, NULL, NULL }
 };
 
@@ -51,7 +59,7 @@ static const char *const models[] = { "gemini-*", "models/gemini-*", NULL };
     "\"tools\":{\"core\":[\"mcp_*\"],\"useRipgrep\":false}," \
     "\"skills\":{\"enabled\":false}," \
     "\"experimental\":{\"enableAgents\":false}," \
-    "\"hooksConfig\":{\"enabled\":false}," \
+    "\"hooksConfig\":{\"enabled\":true,\"notifications\":false}," \
     "\"context\":{\"fileName\":\"no-such-file\"," \
     "\"includeDirectoryTree\":false,\"discoveryMaxDirs\":0}," \
     "\"model\":{\"disableLoopDetection\":true," \
@@ -82,6 +90,8 @@ static const clb_gift_t gifts[] = {
     { .name = ".gemini/google_accounts.json",
       .target = ".gemini/google_accounts.json" },
     { .name = "tools.sh", .text = clb_acp_script },
+    { .name = EXTENSION "/gemini-extension.json",
+      .text = "{\"name\":\"" NAME "\",\"version\":\"1.0.0\"}" },
     /* where it looks for a session whose id begins with these zeros */
     { .name = CHATS "/w/chats/session-2026-01-01T00-00-00000000.jsonl",
       .link = "../../../../history.jsonl" },
@@ -110,7 +120,7 @@ static const clb_setup_t setup = {
 void clb_acp_gemini_args(const clb_start_t *start, apr_array_header_t *argv)
 {
     static const char *const fixed[] = {
-        "--acp", "-e", "none", "-m", "gemini-2.5-flash", NULL
+        "--acp", "-e", NAME, "-m", "gemini-2.5-flash", NULL
     };
 
     clb_args_add(argv, fixed);
@@ -118,10 +128,12 @@ void clb_acp_gemini_args(const clb_start_t *start, apr_array_header_t *argv)
 
 /* --- the settings of a session --- */
 
+/* No hook has these. */
+#define HOOKLESS (CLB_FIELD(CLB_EFFORT) | CLB_FIELD(CLB_BUDGET))
+
 #define HONOURED (CLB_FIELD(CLB_TEMPERATURE) | CLB_FIELD(CLB_TOP_P) \
                   | CLB_FIELD(CLB_TOP_K) | CLB_FIELD(CLB_MAX_TOKENS) \
-                  | CLB_FIELD(CLB_EFFORT) | CLB_FIELD(CLB_BUDGET) \
-                  | CLB_FIELD(CLB_FORCED))
+                  | CLB_FIELD(CLB_FORCED) | HOOKLESS)
 
 /* What only a history can have, or needs one. */
 static int loads(const clb_chat_t *chat)
@@ -173,40 +185,78 @@ static void set_format(clb_json_t *config, const clb_chat_t *chat,
     }
 }
 
-static void set_choice(clb_json_t *config, const clb_chat_t *chat,
-                       apr_pool_t *pool)
+/* What calls are demanded, as the API has it; NULL if none is. */
+static clb_json_t *calling(const clb_chat_t *chat, apr_pool_t *pool)
 {
-    clb_json_t *calling;
+    clb_json_t *config;
 
     if (!clb_acp_offers(chat) || chat->choice == CLB_CHOICE_AUTO) {
-        return;
+        return NULL;
     }
-    calling = clb_json_pack(pool, "{s:s}", "mode", "ANY");
+    config = clb_json_pack(pool, "{s:s}", "mode", "ANY");
     if (chat->choice == CLB_CHOICE_NAMED) {
-        clb_json_set(calling, "allowedFunctionNames", clb_json_pack(pool,
+        clb_json_set(config, "allowedFunctionNames", clb_json_pack(pool,
             "[s]", apr_pstrcat(pool, PREFIX, clb_acp_tool_name(chat,
                                chat->chosen, pool), NULL)));
     }
-    clb_json_set(config, "toolConfig", clb_json_pack(pool, "{s:O}",
-                 "functionCallingConfig", calling));
+    return config;
 }
+
+static const char *const sampling_names[] = {
+    "temperature", "topP", "topK", "maxOutputTokens"
+};
 
 /* What the model is asked with, as its API has it. */
 static clb_json_t *config_of(const clb_chat_t *chat, apr_pool_t *pool)
 {
-    static const char *const names[] = {
-        "temperature", "topP", "topK", "maxOutputTokens"
-    };
     clb_json_t *config = clb_json_pack(pool, "{}");
-    clb_json_t *thoughts = thinking(chat, pool);
+    clb_json_t *thoughts = thinking(chat, pool), *calls = calling(chat, pool);
 
-    clb_acp_sampling(config, chat, names, pool);
+    clb_acp_sampling(config, chat, sampling_names, pool);
     if (thoughts != NULL) {
         clb_json_set(config, "thinkingConfig", thoughts);
     }
     set_format(config, chat, pool);
-    set_choice(config, chat, pool);
+    if (calls != NULL) {
+        clb_json_set(config, "toolConfig", clb_json_pack(pool, "{s:O}",
+                     "functionCallingConfig", calls));
+    }
     return config;
+}
+
+/* A hook is a command: this one says what stands in a line of the file that it
+ * stands in itself. */
+#define HOOK(event, line) "\"" event "\":[{\"hooks\":[{\"type\":\"command\"," \
+    "\"command\":\"sed -n " line "p ../" HOOKS_FILE "\"}]}]"
+
+static int samples(const clb_chat_t *chat)
+{
+    return clb_chat_given(chat, CLB_TEMPERATURE)
+        || clb_chat_given(chat, CLB_TOP_P) || clb_chat_given(chat, CLB_TOP_K)
+        || clb_chat_given(chat, CLB_MAX_TOKENS);
+}
+
+/* What a hook does not say of sampling is left out of the request, so it says
+ * what the CLI would. */
+static const char *hooks(const clb_chat_t *chat, apr_pool_t *pool)
+{
+    clb_json_t *config = clb_json_pack(pool, "{s:i, s:f, s:i}", "temperature",
+                                       1, "topP", 0.95, "topK", 64);
+    clb_json_t *calls = calling(chat, pool);
+    int both = samples(chat) && calls != NULL;
+
+    if (!samples(chat) && calls == NULL) {
+        return NO_HOOKS;
+    }
+    clb_acp_sampling(config, chat, sampling_names, pool);
+    return apr_pstrcat(pool, "{\"hooks\":{",
+        samples(chat) ? HOOK("BeforeModel", "2") : "", both ? "," : "",
+        calls != NULL ? HOOK("BeforeToolSelection", "4") : "",
+        "},\"data\":[\n",
+        clb_json_text(pool, clb_json_pack(pool, "{s:{s:{s:O}}}",
+            "hookSpecificOutput", "llm_request", "config", config)), "\n,\n",
+        clb_json_text(pool, clb_json_pack(pool, "{s:{s:O?}}",
+            "hookSpecificOutput", "toolConfig", calls)), "\n]}\n", NULL);
 }
 
 /* The CLI remembers the settings of a directory for a while by the name that it
@@ -217,6 +267,8 @@ static void plan_settings(const clb_chat_t *chat, clb_acp_plan_t *plan,
     clb_json_t *config = config_of(chat, pool);
 
     plan->files[SETTINGS] = "{}";
+    plan->files[HOOKS] = plan->loads ? hooks(chat, pool) : NO_HOOKS;
+    plan->limit = clb_chat_given(chat, CLB_MAX_TOKENS) ? chat->max_tokens : 0;
     if (plan->loads || clb_json_size(config) == 0) {
         return;
     }
@@ -226,13 +278,12 @@ static void plan_settings(const clb_chat_t *chat, clb_acp_plan_t *plan,
         "generateContentConfig", config));
     plan->key = clb_acp_hash(plan->key, plan->files[SETTINGS]);
     plan->alias = (apr_uint32_t)clb_acp_hash(0, plan->files[SETTINGS]);
-    plan->limit = clb_chat_given(chat, CLB_MAX_TOKENS) ? chat->max_tokens : 0;
     plan->refusal = clb_acp_refusal(config);
 }
 
 static const char *drops(const clb_chat_t *chat, apr_pool_t *pool)
 {
-    return loads(chat) ? clb_chat_ignored(chat, ~HONOURED) : NULL;
+    return loads(chat) ? clb_chat_ignored(chat, ~HOOKLESS) : NULL;
 }
 
 /* --- the conversation, as the CLI records it --- */

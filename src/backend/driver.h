@@ -19,7 +19,7 @@
 #define CLB_STATE_MAX 512
 
 /** Most scratch files of a process. */
-#define CLB_FILES_MAX 4
+#define CLB_FILES_MAX 5
 
 typedef enum clb_in_e {
     CLB_IN_WARM,      /**< the process was started */

@@ -219,10 +219,22 @@ subtest 'a history of Gemini CLI' => sub {
     is($m->last->{body}{generationConfig}{thinkingConfig}{thinkingBudget},
        1024, 'effort is a number for older models');
     $r = $ask->(@talk);
-    is($r->{headers}{'x-clibridge-ignored'},
-       'temperature, max_tokens, reasoning_effort',
-       'but nothing once there is a history, which is told');
-    is($r->{finish}, 'stop', 'nor is an answer called cut');
+    is($r->{headers}{'x-clibridge-ignored'}, 'reasoning_effort',
+       'but for effort once there is a history, which is told');
+    is($r->{finish}, 'length', 'not so the limit');
+    my %got = %{ $m->last->{body}{generationConfig} };
+    is_deeply([ @got{qw(temperature topP topK maxOutputTokens)} ],
+              [ .5, .95, 64, 9 ], 'the model has it');
+    $r = $s->chat([@talk], model => 'gemini-2.5-pro');
+    is_deeply([ @{ $m->last->{body}{generationConfig} }{
+                qw(temperature maxOutputTokens)} ], [ 1, undef ],
+              'and nothing that was said before');
+    $s->chat([@talk], model => 'gemini-2.5-pro', tool_choice => 'required',
+        tools => [ { type => 'function', function => { name => 'f' } } ]);
+    is($m->last->{body}{toolConfig}{functionCallingConfig}{mode}, 'ANY',
+       'a call can be demanded');
+    is($m->last->{body}{generationConfig}{temperature}, 1,
+       'with nothing else');
     $r = $s->chat([@talk], model => 'gemini-2.5-pro',
                   response_format => { type => 'json_object' });
     is($r->{status}, 400, 'JSON is refused then');

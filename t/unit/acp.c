@@ -221,8 +221,8 @@ static void limits(void)
     chat->turns = NULL;
     is_str(answer(&clb_driver_gemini, chat, REPEATS("s1") SAYS("x")
                   QUOTA("end_turn")),
-           "start [x] usage 11+0+0/7/0 stop end -> clean",
-           "a limit that the CLI was not told of cuts nothing");
+           "start [x] usage 11+0+0/7/0 stop length -> clean",
+           "with a history, too");
 }
 
 static void errors(void)
@@ -564,11 +564,33 @@ static void settings(void)
     clb_chat_part(clb_chat_message(chat, CLB_ROLE_ASSISTANT), CLB_PART_TEXT,
                   "a");
     chat->turns = NULL;
-    is_str(clb_driver_gemini.drops(chat, pool), "temperature",
-           "a history has none of it");
-    chat->format = CLB_FORMAT_JSON;
+    warm(&turn, &clb_driver_gemini);
     ask(&turn, chat);
-    ok(turn.fate == CLB_FATE_SETTLE, "nor a format");
+    ok(strstr(file(&turn, 4), q("\n{'hookSpecificOutput':{'llm_request':{"
+              "'config':{'temperature':0.5,'topP':0.95,'topK':64}}}}\n"))
+       != NULL && strstr(file(&turn, 4), "BeforeToolSelection") == NULL,
+       "with a history they are a hook's");
+    is_str(file(&turn, 3), "{}", "and no settings");
+    ok(clb_driver_gemini.drops(chat, pool) == NULL, "so all is well");
+    chat->effort = CLB_EFFORT_LOW;
+    clb_chat_give(chat, CLB_EFFORT, "effort");
+    is_str(clb_driver_gemini.drops(chat, pool), "effort",
+           "but for what no hook has");
+
+    chat = chat_new(3);
+    add_tool(chat, "odd name");
+    chat->choice = CLB_CHOICE_NAMED;
+    chat->chosen = "odd name";
+    warm(&turn, &clb_driver_gemini);
+    ask(&turn, chat);
+    ok(strstr(file(&turn, 4), q("\n{'hookSpecificOutput':{'toolConfig':{"
+              "'mode':'ANY','allowedFunctionNames':['mcp_fn_odd_name_0']}}}\n"))
+       != NULL && strstr(file(&turn, 4), "BeforeModel") == NULL,
+       "nor is a demanded call");
+    chat->format = CLB_FORMAT_JSON;
+    warm(&turn, &clb_driver_gemini);
+    ask(&turn, chat);
+    ok(turn.fate == CLB_FATE_SETTLE, "a format is refused");
 }
 
 static void variables(void)
