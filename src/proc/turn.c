@@ -407,14 +407,22 @@ static void pump(run_t *run)
 
 /* Lines that were read but not needed any more may still tell the driver that
  * the process is done, or ready to go on; not with a conversation that the
- * client knows another end of, because its answer was cut off. */
+ * client knows another end of, because its answer was cut off. Who speaks
+ * between turns is heard, too: the keeper is told of half a line alone. */
+static int hears(const run_t *run)
+{
+    int chatty = run->driver->traits(run->backend) & CLB_CHATTY
+              && (run->fate == CLB_FATE_CLEAN || run->fate == CLB_FATE_SETTLE);
+
+    return run->fate == CLB_FATE_PARK
+        || (!run->parks && (run->fate == CLB_FATE_NONE || chatty));
+}
+
 static void hear_lines(run_t *run)
 {
     clb_input_t in = { .kind = CLB_IN_LINE };
 
-    while ((run->fate == CLB_FATE_PARK
-            || (run->fate == CLB_FATE_NONE && !run->parks))
-           && !(run->driver->traits(run->backend) & CLB_RAW)
+    while (hears(run) && !(run->driver->traits(run->backend) & CLB_RAW)
            && clb_line_next(&run->lines, &in.data, &in.len) == APR_SUCCESS) {
         step(run, &in);
     }

@@ -14,7 +14,7 @@ use lib "$FindBin::Bin/../lib";
 use CLB::Server;
 
 my $dir = File::Temp->newdir;
-chmod 0755, $dir;
+chmod 0777, $dir;
 
 sub put {
     my ($name, $text) = @_;
@@ -43,8 +43,49 @@ while (<STDIN>) {
 }
 PERL
 
+# an agent that has one more word behind its answer, in one write, and takes its
+# time to make the next session
+put('agent', <<'PERL');
+use JSON::PP;
+$| = 1;
+my $n = 0;
+sub line { encode_json({ jsonrpc => '2.0', @_ }) . "\n" }
+while (<STDIN>) {
+    my $asked  = decode_json($_);
+    my $method = $asked->{method};
+    my @id     = (id => $asked->{id});
+    my $update = sub { line(method => 'session/update', params => {
+        sessionId => $asked->{params}{sessionId}, update => {
+            sessionUpdate => $_[0], content => { type => 'text',
+                                                 text => 'well' } } }) };
+    if ($method eq 'session/new') {
+        select undef, undef, undef, 0.1;
+        print line(@id, result => { sessionId => 's' . ++$n });
+        open my $file, '>', "$ENV{DIR}/made.$n";
+    }
+    elsif ($method eq 'session/prompt') {
+        print $update->('agent_message_chunk')
+            . line(@id, result => { stopReason => 'end_turn' })
+            . $update->('available_commands_update');
+    }
+    else {
+        print line(@id, result => {});
+    }
+}
+PERL
+
 my $s = CLB::Server->start(config => <<"EOT");
-CLIBridgeProcesses 1
+CLIBridgeProcesses 2
+CLIBridgeTimeout first=10
+<CLIBridgeBackend agent>
+    CLIBridgeDriver acp
+    CLIBridgeWarm persistent max=1
+    CLIBridgeSlots 1
+    CLIBridgeProgram \@PERL\@
+    CLIBridgeArg $dir/agent
+    CLIBridgeEnv DIR $dir
+    \@MARK\@
+</CLIBridgeBackend>
 <CLIBridgeBackend twice>
     CLIBridgeDriver command
     CLIBridgeReuse lines
@@ -69,6 +110,12 @@ for my $round (1 .. 3) {
     $s->idle_ok;
     is $s->chat('B', model => 'twice')->{text}, 'answer to B',
         'the next client gets its own answer, and all of it';
+}
+
+for my $n (1 .. 3) {
+    $s->wait_for(sub { -e "$dir/made.$n" }, "session $n");
+    is $s->chat('x', model => 'agent')->{text}, 'well',
+        "turn $n of an agent that speaks on has its session";
 }
 
 my $r = $s->chat('x', model => 'nokey');
