@@ -293,8 +293,7 @@ static void update(acp_t *state, const clb_input_t *in,
         say(state, CLB_EV_TEXT, text, out);
         count(state, clb_json_find(news, "_meta.usage"));
     }
-    else if (strcmp(kind, "agent_thought_chunk") == 0
-             && !(in->chat != NULL && in->chat->model_thinks)) {
+    else if (strcmp(kind, "agent_thought_chunk") == 0) {
         say(state, CLB_EV_REASONING, text == NULL ? NULL
             : clb_acp_thought(text), out);
     }

@@ -167,8 +167,6 @@ static void warming(void)
 
 static void answers(void)
 {
-    clb_chat_t *chat = chat_new(1);
-
     is_str(gemini(CHUNK("s1", "agent_thought_chunk", "****\\nhm") SAYS("Hi")
                   SAYS(" you") QUOTA("end_turn")),
            "start <hm> [Hi] [ you] usage 11+0+0/7/0 stop end -> clean",
@@ -177,11 +175,6 @@ static void answers(void)
                 ENDS("end_turn")),
            "start <hm> [Hi] usage 97+3+0/20/5 stop end -> clean",
            "Qwen Code's");
-    chat->model_thinks = 1;
-    is_str(answer(&clb_driver_qwen, chat, CHUNK("s1", "agent_thought_chunk",
-                  "hm") SAYS("Hi") ENDS("end_turn")),
-           "start [Hi] usage 0+0+0/0/0 stop end -> clean",
-           "who did not ask for thoughts sees none");
     is_str(gemini(CHUNK("s0", "agent_message_chunk", "x") SAYS("Hi")
                   UPDATE("s1", "{'sessionUpdate':'plan','entries':[]}")
                   "no json\n" QUOTA("end_turn")),
