@@ -209,6 +209,15 @@ int clb_may(request_rec *r, unsigned scope)
     return 1;
 }
 
+/* CORS knows nothing of WebSockets: a browser opens one for any page, with what
+ * else it has to show who its user is, and lets the page read. */
+int clb_is_foreign_page(request_rec *r)
+{
+    return clb_request(r)->key == NULL && foreign_origin(r)
+        && apr_table_get(r->err_headers_out, "Access-Control-Allow-Origin")
+           == NULL;
+}
+
 int clb_is_admin(request_rec *r)
 {
     return clb_is_local(r) || (clb_request(r)->secret != NULL

@@ -20,6 +20,10 @@ int clb_may(request_rec *r, unsigned scope);
  *  in a browser here. */
 int clb_is_local(request_rec *r);
 
+/** 1 if a browser asks for a page of another host that CLIBridgeOrigin does not
+ *  name, and that has no key. */
+int clb_is_foreign_page(request_rec *r);
+
 /** 1 if a program on this machine asks, or somebody with a key of an admin. */
 int clb_is_admin(request_rec *r);
 

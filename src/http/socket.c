@@ -550,6 +550,10 @@ int clb_handle_socket(request_rec *r)
         return refuse(r, CLB_NOT_FOUND, "there are no WebSockets here "
                       "(CLIBridgeSockets)");
     }
+    if (clb_is_foreign_page(r)) {
+        return refuse(r, CLB_FORBIDDEN, "a page from elsewhere may open no "
+                      "WebSocket without a key (CLIBridgeOrigin)");
+    }
     if (clb_socket_enter(&server->table, server->global->sockets, &s->claim)
         != APR_SUCCESS) {
         return refuse(r, CLB_QUEUE_FULL, "there are too many WebSockets "

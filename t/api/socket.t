@@ -4,6 +4,8 @@
 use strict;
 use warnings;
 
+use Digest::SHA qw(sha256_hex);
+use File::Temp ();
 use FindBin;
 use JSON::PP;
 use Test::More;
@@ -278,6 +280,43 @@ SKIP: {
     $ws->close;
     $s->stop;
 }
+
+my $key_file = File::Temp->new;
+print $key_file 'one:' . sha256_hex('key-one') . ":chat\n";
+close $key_file;
+chmod 0644, "$key_file";
+$s = CLB::Server->start(config => <<"EOT");
+CLIBridgeKeyFile $key_file
+CLIBridgeAnonymous on
+<Location /shared>
+    SetHandler clibridge
+    CLIBridgeOrigin https://app.example
+</Location>
+EOT
+
+subtest 'a browser opens one for any page' => sub {
+    my $from = sub {
+        my ($path, $origin, %o) = @_;
+        my $ws = connected($path, headers => { Origin => $origin }, %o);
+        my $wrong = $ws->{json}{error}{code};
+        $ws->close;
+        return join ' ', $ws->{status}, $wrong // ();
+    };
+    my $not_you = '403 insufficient_permissions';
+    is($from->('/v1/ws', $_), $not_you, "not for $_")
+        for 'http://evil.example', 'https://app.example', 'null';
+    is($from->('/v1/ws', 'http://127.0.0.1:3000'), '101', 'for one from here');
+    is($from->('/shared/ws', 'https://app.example'), '101',
+       'for one that CLIBridgeOrigin names');
+    is($from->('/shared/ws', 'https://app.example.evil.example'), $not_you,
+       'not for one that looks like it');
+    is($from->('/v1/ws', 'http://evil.example', key => 'key-one'), '101',
+       'a page with a key is no browser\'s user');
+    is($from->('/v1/ws?key=key-one', 'http://evil.example'), '101',
+       'wherever it has it');
+    unlike($s->log . $s->access_log, qr/key-one/, 'which is in no log');
+};
+$s->stop;
 
 $s = CLB::Server->start(config => "CLIBridgeSockets off\n$fake");
 is(connected()->{status}, 404, 'none at all');
