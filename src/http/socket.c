@@ -48,6 +48,10 @@ APLOG_USE_MODULE(clibridge);
 /* Bytes that are read at once. */
 #define READ 65536
 
+/* How often in a row, before something else has its turn: a client that never
+ * pauses would hold up its own answer, and every limit of it. */
+#define ROUNDS 16
+
 /* How long to wait for bytes at once. */
 #define PATIENCE apr_time_from_sec(1)
 
@@ -84,14 +88,10 @@ static void send_out(socket_t *s)
         ap_pass_brigade(c->output_filters, s->bb);
         apr_brigade_cleanup(s->bb);
         clb_buf_reset(&s->out);
+        if (c->aborted) {
+            s->over = 1;
+        }
     }
-}
-
-static void say(socket_t *s, clb_frame_e kind, const char *data,
-                apr_size_t len)
-{
-    clb_frame_write(&s->out, kind, data, len);
-    send_out(s);
 }
 
 /* A line of a stream of events: data is a message, a comment a sign of life. */
@@ -137,7 +137,7 @@ static apr_status_t events_to_frames(ap_filter_t *f, apr_bucket_brigade *bb)
     apr_brigade_cleanup(bb);
     take_lines(s);
     send_out(s);
-    return s->r->connection->aborted ? APR_ECONNABORTED : APR_SUCCESS;
+    return s->over == 1 ? APR_ECONNABORTED : APR_SUCCESS;
 }
 
 void clb_socket_register(void)
@@ -183,20 +183,20 @@ static int read_some(socket_t *s)
 /* Act on the frames that are there, up to a message. */
 static void take_frames(socket_t *s)
 {
+    clb_frame_e kind = CLB_FRAME_PONG;
     const char *data;
     apr_size_t len;
 
-    while (!s->over && s->waiting == NULL) {
-        switch (clb_frames_next(&s->frames, &data, &len)) {
-        case CLB_FRAME_NONE:
-            return;
+    while (!s->over && s->waiting == NULL && kind != CLB_FRAME_NONE) {
+        switch (kind = clb_frames_next(&s->frames, &data, &len)) {
         case CLB_FRAME_TEXT:
             s->waiting = data;
             s->len = len;
             break;
         case CLB_FRAME_PING:
-            say(s, CLB_FRAME_PONG, data, len);
+            clb_frame_write(&s->out, CLB_FRAME_PONG, data, len);
             break;
+        case CLB_FRAME_NONE:
         case CLB_FRAME_PONG:
             break;
         case CLB_FRAME_CLOSE:
@@ -207,17 +207,22 @@ static void take_frames(socket_t *s)
             break;
         }
     }
+    send_out(s);
 }
 
-/* Everything that is there: what httpd's filters hold no poll shows. Behind a
- * message that waits little is read. */
-static void hear(socket_t *s)
+/* Until nothing is left: what httpd's filters hold no poll shows. Behind a
+ * message that waits little is read. @return 1 if there may be more */
+static int hear(socket_t *s)
 {
+    int rounds = ROUNDS, more = 1;
+
     take_frames(s);
-    while (!s->over && (s->waiting == NULL || s->frames.in.len < READ)
-           && read_some(s)) {
+    while (more && rounds-- > 0 && !s->over
+           && (s->waiting == NULL || s->frames.in.len < READ)) {
+        more = read_some(s);
         take_frames(s);
     }
+    return more;
 }
 
 /* Nobody who does not answer is there. */
@@ -230,7 +235,8 @@ static void check_alive(socket_t *s, apr_time_t now)
     }
     else if (now > s->heard + each && now > s->pinged + each) {
         s->pinged = now;
-        say(s, CLB_FRAME_PING, "", 0);
+        clb_frame_write(&s->out, CLB_FRAME_PING, "", 0);
+        send_out(s);
     }
 }
 
@@ -239,9 +245,10 @@ static int gone(void *baton)
 {
     socket_t *s = baton;
 
-    hear(s);
-    check_alive(s, apr_time_now());
-    return s->over || s->r->connection->aborted;
+    if (!hear(s)) {
+        check_alive(s, apr_time_now());
+    }
+    return s->over;
 }
 
 /* --- a request --- */
@@ -377,9 +384,7 @@ static void answer(socket_t *s)
     else {
         run(s, r, body);
     }
-    if (s->r->connection->aborted) {
-        s->over = 1;
-    }
+    clb_client_patience(s->r, s->conf.write);
     s->asked = apr_time_now();
     apr_pool_destroy(pool);
 }
@@ -406,36 +411,39 @@ static void wait_for_bytes(socket_t *s)
     apr_poll(&set, 1, &n, PATIENCE);
 }
 
-/* Between two requests. */
-static void rest(socket_t *s)
+/* Between two requests, whether or not one waits: keys that were valid when it
+ * began need not be any more. */
+static void check_end(socket_t *s, apr_time_t now)
 {
-    apr_time_t now = apr_time_now();
+    int old = now > s->opened + LIFE;
     clb_error_t error = { 0 };
 
-    if (now > s->opened + LIFE) {
+    if (old) {
         clb_error_set(&error, s->r->pool, CLB_SOCKET_LIMIT, NULL, "a "
                       "connection lasts an hour: open another one");
         fail(s, next_request(s, s->r->pool), &error);
     }
-    if (now > s->opened + LIFE || is_stopping()
-        || now > s->asked + clb_run()->global->socket_idle) {
+    if (old || is_stopping()
+        || (s->waiting == NULL
+            && now > s->asked + clb_run()->global->socket_idle)) {
         s->over = CLB_CLOSE_AWAY;
-    }
-    else {
-        check_alive(s, now);
-        wait_for_bytes(s);
     }
 }
 
 static void serve(socket_t *s)
 {
     while (!s->over) {
-        hear(s);
-        if (s->waiting != NULL && !s->over) {
+        int more = hear(s);
+
+        if (!s->over) {
+            check_end(s, apr_time_now());
+        }
+        if (!s->over && s->waiting != NULL) {
             answer(s);
         }
-        else if (!s->over) {
-            rest(s);
+        else if (!s->over && !more) {
+            check_alive(s, apr_time_now());
+            wait_for_bytes(s);
         }
     }
     if (s->over > 1) {

@@ -8,6 +8,7 @@ use Digest::SHA qw(sha256_hex);
 use File::Temp ();
 use FindBin;
 use JSON::PP;
+use POSIX ();
 use Test::More;
 
 use lib "$FindBin::Bin/../lib";
@@ -40,6 +41,10 @@ $fake
 <Location /often>
     SetHandler clibridge
     CLIBridgeKeepAlive 1
+</Location>
+<Location /short>
+    SetHandler clibridge
+    CLIBridgeTimeout turn=1 write=1
 </Location>
 EOT
 my $s = CLB::Server->start(config => $config);
@@ -214,15 +219,54 @@ subtest 'a client that leaves' => sub {
            "no more when the client $way");
         $ws->close;
     }
+    my $busy = connected('/often/responses');
+    $busy->send({ type => 'response.create', model => 'claude',
+                  input => $_ . ' ' x 200_000 })
+        for '[[sleep:5000]][[say:late]]', '[[say:two]]', '[[say:three]]';
     my $deaf = connected('/often/responses');
     $deaf->{deaf} = 1;
     is($deaf->close_code, -1, 'who answers no ping is cut off');
     cmp_ok($deaf->{pings}, '>=', 2, 'after some of them');
+    is(join(' ', map { $busy->finish->{text} } 1 .. 3), 'late two three',
+       'but not who says more than is listened to');
+    $busy->close;
     my $idle = connected('/often/responses');
     my $turn = $idle->ask({ model => 'claude', input => '[[sleep:1500]]ok' });
     is($turn->{last}, 'response.completed', 'who answers them is not');
     ok($idle->{pings}, 'be it in the middle of an answer');
     $idle->close;
+};
+
+subtest 'a client that never pauses' => sub {
+    my $ws = connected('/short/responses');
+    $ws->ask({ model => 'claude', input => '[[stream:3:1]][[hang]]' },
+             sub { ($_[0]{type} // '') =~ /delta/ });
+    my $pongs = pack('CCa4', 0x80 | $CLB::Socket::PONG, 0x80, 'mask') x 10_000;
+    defined(my $pid = fork) or die "fork: $!";
+    if (!$pid) {
+        1 while $ws->{client}->send($pongs) == length $pongs;
+        POSIX::_exit(0);
+    }
+    ok($s->poll(sub { $s->health->{slots}{running} == 0 }),
+       'an answer has its limits');
+    kill KILL => $pid;
+    waitpid $pid, 0;
+    is($ws->finish->{last}, 'error', 'and the client is told');
+    is($ws->read->{type}, 'response.failed', 'so');
+    ok($ws->wait_pong('x'), 'and answered when it pauses');
+    $ws->close;
+};
+
+subtest 'a client that never reads' => sub {
+    my $ws   = connected('/short/responses', rcvbuf => 4096);
+    my @open = ($ws, map { connected() } 1, 2);
+    my $ping = pack 'CCa129', 0x80 | $CLB::Socket::PING, 0xfd, 'mask';
+    $ws->{client}->send($ping x 100_000, 1);
+    ok($s->poll(sub {
+        push @open, connected();
+        return $open[-1]{status} == 101;
+    }), 'makes room when nothing more can be said to it');
+    $_->close for @open;
 };
 
 subtest 'few at a time' => sub {
@@ -253,6 +297,15 @@ subtest 'restarts' => sub {
     $s->graceful;
     is($ws->finish->{last}, 'response.completed', 'a running answer ends');
     is($ws->close_code, 1001, 'before that');
+    $ws = connected();
+    $ws->send({ type => 'response.create', model => 'claude',
+                input => '[[sleep:300]][[say:x]]' }) for 1 .. 20;
+    $ws->finish;
+    $s->graceful;
+    my $n = 1;
+    $n++ while $ws->finish->{last} ne 'closed';
+    is($ws->{code}, 1001, 'who asked for more than that is sent away, too');
+    cmp_ok($n, '<', 20, 'in the middle of it');
     my @left = map { connected() } 1 .. 3;
     kill KILL => $s->workers;
     $_->close for @left;
