@@ -18,6 +18,9 @@ enum { CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
 /* Most bytes of a frame that is no message. */
 #define CONTROL_MAX 125
 
+/* Larger buffers are not worth keeping. */
+#define LARGE (256 * 1024)
+
 typedef struct head_t {
     int opcode;
     int final;
@@ -26,12 +29,31 @@ typedef struct head_t {
     const char *mask;
 } head_t;
 
+static void init_buffers(clb_frames_t *frames, apr_pool_t *parent)
+{
+    apr_pool_t *pool;
+
+    apr_pool_create(&pool, parent);
+    clb_buf_init(&frames->in, pool, 1024);
+    clb_buf_init(&frames->message, pool, 1024);
+}
+
 void clb_frames_init(clb_frames_t *frames, apr_pool_t *pool, apr_size_t max)
 {
     memset(frames, 0, sizeof(*frames));
-    clb_buf_init(&frames->in, pool, 1024);
-    clb_buf_init(&frames->message, pool, 1024);
+    init_buffers(frames, pool);
     frames->max = max;
+}
+
+void clb_frames_forget(clb_frames_t *frames)
+{
+    clb_buf_t in = frames->in;
+
+    if (in.size > LARGE || frames->message.size > LARGE) {
+        init_buffers(frames, apr_pool_parent_get(in.pool));
+        clb_buf_add(&frames->in, in.data, in.len);
+        apr_pool_destroy(in.pool);
+    }
 }
 
 static clb_frame_e bad(clb_frames_t *frames, int why)

@@ -43,6 +43,10 @@ void clb_frames_init(clb_frames_t *frames, apr_pool_t *pool, apr_size_t max);
 clb_frame_e clb_frames_next(clb_frames_t *frames, const char **data,
                             apr_size_t *len);
 
+/** Give back what a long message took, which nobody needs any more: between its
+ *  end and the next call. */
+void clb_frames_forget(clb_frames_t *frames);
+
 /** Append a frame; PING, PONG and CLOSE have at most 125 bytes. */
 void clb_frame_write(clb_buf_t *out, clb_frame_e kind, const char *data,
                      apr_size_t len);

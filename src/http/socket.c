@@ -257,6 +257,7 @@ static request_rec *next_request(socket_t *s, apr_pool_t *pool)
 {
     request_rec *r = clb_request_again(s->r, pool);
 
+    clb_buf_init(&s->text, pool, 1024);
     ap_add_output_filter(FILTER, s, r, r->connection);
     return r;
 }
@@ -327,7 +328,8 @@ static void remember(socket_t *s, const clb_json_t *body, apr_pool_t *pool)
             clb_json_set(rest, key, value);
         }
     }
-    clb_buf_reset(&s->last);
+    apr_pool_clear(s->last.pool);
+    clb_buf_init(&s->last, s->last.pool, 256);
     clb_json_write(&s->last, rest);
 }
 
@@ -366,18 +368,22 @@ static void run(socket_t *s, request_rec *r, clb_json_t *body)
     clb_job_run(&job, stream);
 }
 
-/* Answer the message that waits. */
+/* Answer the message that waits. What is large about it or its answer goes with
+ * them: the connection may last. */
 static void answer(socket_t *s)
 {
+    clb_buf_t small = s->out;
     clb_error_t error = { 0 };
     clb_json_t *body;
     apr_pool_t *pool;
     request_rec *r;
 
     apr_pool_create(&pool, s->r->pool);
+    clb_buf_init(&s->out, pool, 1024);
     r = next_request(s, pool);
     body = body_of(s, &error, pool);
     s->waiting = NULL;
+    clb_frames_forget(&s->frames);
     if (body == NULL) {
         fail(s, r, &error);
     }
@@ -386,6 +392,7 @@ static void answer(socket_t *s)
     }
     clb_client_patience(s->r, s->conf.write);
     s->asked = apr_time_now();
+    s->out = small;
     apr_pool_destroy(pool);
 }
 
@@ -491,15 +498,23 @@ static void take_over(socket_t *s, const char *key)
     send_out(s);
 }
 
+/* An empty buffer in a pool of its own, which may be cleared. */
+static void init_alone(clb_buf_t *buf, apr_pool_t *parent)
+{
+    apr_pool_t *pool;
+
+    apr_pool_create(&pool, parent);
+    clb_buf_init(buf, pool, 256);
+}
+
 static void open_socket(socket_t *s, request_rec *r)
 {
     s->r = r;
     s->conf = clb_dir_conf(r);
     clb_frames_init(&s->frames, r->pool, (apr_size_t)s->conf.max_body);
-    clb_buf_init(&s->text, r->pool, 1024);
     clb_buf_init(&s->out, r->pool, 1024);
-    clb_buf_init(&s->last, r->pool, 256);
-    clb_buf_init(&s->recent.record, r->pool, 1024);
+    init_alone(&s->last, r->pool);
+    init_alone(&s->recent.record, r->pool);
     s->in = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     s->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     s->opened = s->heard = s->asked = apr_time_now();

@@ -113,8 +113,11 @@ clb_json_t *clb_stored_find(void *baton, const char *id, clb_error_t *error)
 static void remember(clb_recent_t *recent, const char *id,
                      const clb_json_t *record)
 {
-    recent->id = apr_pstrdup(recent->record.pool, id);
-    clb_buf_reset(&recent->record);
+    apr_pool_t *pool = recent->record.pool;
+
+    apr_pool_clear(pool);
+    recent->id = apr_pstrdup(pool, id);
+    clb_buf_init(&recent->record, pool, 1024);
     clb_json_write(&recent->record, record);
 }
 

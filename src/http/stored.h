@@ -9,7 +9,7 @@
  *  kept on disk. */
 typedef struct clb_recent_t {
     const char *id;              /**< NULL = none */
-    clb_buf_t record;
+    clb_buf_t record;            /**< its pool is cleared for the next one */
 } clb_recent_t;
 
 /** The answers that are kept for whoever asks, and the one under way. */

@@ -102,6 +102,28 @@ static void good(void)
            "but not too long");
 }
 
+/* A long message is forgotten, what came behind it is not. */
+static void forgets(void)
+{
+    char *big = apr_pcalloc(pool, 1000000);
+    clb_buf_t *in = empty();
+    clb_frames_t frames;
+    const char *data;
+    apr_size_t len;
+
+    memset(big, 'x', 1000000);
+    add(in, "\x01\xff\0\0\0\0\0\x0f\x42\x40", 10, big, 1000000);
+    ADD(in, "\x80\x80", "");
+    ADD(in, "\x81\x82", "hi");
+    clb_frames_init(&frames, pool, 1000000);
+    clb_buf_add(&frames.in, in->data, in->len);
+    is_int(clb_frames_next(&frames, &data, &len), CLB_FRAME_TEXT, "a message");
+    clb_frames_forget(&frames);
+    ok(frames.in.size + frames.message.size < 10000, "leaves no large room");
+    is_int(clb_frames_next(&frames, &data, &len), CLB_FRAME_TEXT, "the next");
+    is_str(data, "hi", "is there");
+}
+
 static void wrong(const char *head, apr_size_t head_len, const char *data,
                   apr_size_t len, const char *wanted, const char *name)
 {
@@ -167,6 +189,7 @@ int main(void)
     atexit(apr_terminate);
     apr_pool_create(&pool, NULL);
     good();
+    forgets();
     bad();
     writes();
     return tap_done();
