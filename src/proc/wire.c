@@ -84,7 +84,9 @@ static void take_fds(struct msghdr *head, int *fds, int *nfds)
                 fds[(*nfds)++] = fd;
             }
             else {
+                /* what aligns the room for them may be room for one more */
                 close(fd);
+                head->msg_flags |= MSG_CTRUNC;
             }
         }
     }
