@@ -182,6 +182,7 @@ apr_status_t clb_identify(request_rec *r)
 
     if (!req->identified || req->error.kind != CLB_OK) {
         req->identified = 1;
+        req->anonymous = 0;
         req->error.kind = CLB_OK;
         return identify(r, req);
     }

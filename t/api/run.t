@@ -86,6 +86,13 @@ CustomLog "\@ROOT\@/logs/own.log" "%U %u %>s %{clibridge-model}n \\
     AuthUserFile $users
     Require valid-user
 </Location>
+<Location /basic/either>
+    CLIBridgeAnonymous on
+    <RequireAny>
+        Require valid-user
+        Require clibridge-scope run
+    </RequireAny>
+</Location>
 EOT
 
 sub post {
@@ -138,8 +145,9 @@ subtest 'a scope of its own' => sub {
     is($s->chat('[[say:x]]', model => 'one', -key => 'key-both')->{text}, 'x',
        'but with both scopes');
     my $basic = 'Basic ' . encode_base64('ann:pass', '');
-    error_is($as->('/basic/run', headers => { Authorization => $basic }),
-             $not_you, 'nor may another kind of user');
+    error_is($as->($_, headers => { Authorization => $basic }), $not_you,
+             "nor may another kind of user: $_")
+        for '/basic/run', '/basic/either/run';
 };
 
 subtest 'where' => sub {
