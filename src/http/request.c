@@ -148,6 +148,7 @@ request_rec *clb_request_again(request_rec *r, apr_pool_t *pool)
 
     again->pool = pool;
     again->request_time = apr_time_now();
+    again->status = HTTP_OK;
     again->headers_out = apr_table_make(pool, 4);
     again->err_headers_out = apr_table_make(pool, 4);
     again->notes = apr_table_make(pool, 8);

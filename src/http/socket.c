@@ -271,23 +271,21 @@ static void fail(socket_t *s, request_rec *r, const clb_error_t *error)
     stream->begun = 1;
     event.u.error = *error;
     clb_stream_event(stream, &event);
+    r->status = clb_error_info(error->kind)->status;
 }
 
 /* One that says what is new is about what the one before was about. */
 static clb_json_t *merged(const socket_t *s, const clb_json_t *body,
                           apr_pool_t *pool)
 {
-    clb_json_t *all, *value;
-    const char *key, *why;
-    void *iter = NULL;
+    clb_json_t *all;
+    const char *why;
 
     clb_json_parse(&all, s->last.data, s->last.len, CLB_JSON_LENIENT, &why,
                    pool);
     clb_json_set(all, "previous_response_id", clb_json_pack(pool, "s",
                                                             s->recent.id));
-    while ((iter = clb_json_next(body, iter, &key, &value)) != NULL) {
-        clb_json_set(all, key, value);
-    }
+    clb_json_update(all, body);
     return all;
 }
 
@@ -319,15 +317,10 @@ static clb_json_t *body_of(socket_t *s, clb_error_t *error, apr_pool_t *pool)
 
 static void remember(socket_t *s, const clb_json_t *body, apr_pool_t *pool)
 {
-    clb_json_t *rest = clb_json_pack(pool, "{}"), *value;
-    const char *key;
-    void *iter = NULL;
+    clb_json_t *rest = clb_json_pack(pool, "{}");
 
-    while ((iter = clb_json_next(body, iter, &key, &value)) != NULL) {
-        if (strcmp(key, "input") != 0) {
-            clb_json_set(rest, key, value);
-        }
-    }
+    clb_json_update(rest, body);
+    clb_json_set(rest, "input", clb_json_pack(pool, "n"));
     apr_pool_clear(s->last.pool);
     clb_buf_init(&s->last, s->last.pool, 256);
     clb_json_write(&s->last, rest);
@@ -366,6 +359,7 @@ static void run(socket_t *s, request_rec *r, clb_json_t *body)
         return;
     }
     clb_job_run(&job, stream);
+    r->status = clb_error_info(stream->error)->status;
 }
 
 /* Answer the message that waits. What is large about it or its answer goes with
@@ -391,6 +385,8 @@ static void answer(socket_t *s)
         run(s, r, body);
     }
     clb_client_patience(s->r, s->conf.write);
+    /* in logs each is a request */
+    ap_run_log_transaction(r);
     s->asked = apr_time_now();
     s->out = small;
     apr_pool_destroy(pool);

@@ -22,6 +22,7 @@ my $false = JSON::PP::false;
 my $fake  = fake_claude('claude');
 
 my $config = <<"EOT";
+CustomLog "\@ROOT\@/logs/turns.log" "%s %{clibridge-model}n %{clibridge-error}n"
 CLIBridgeSockets 3 idle=600
 $fake
 <CLIBridgeBackend one>
@@ -166,6 +167,16 @@ subtest 'what is wrong is told, and the connection goes on' => sub {
     is($ws->ask({ model => 'claude', input => '[[say:well]]' })->{text},
        'well', 'and the next one is answered');
     $ws->close;
+};
+
+subtest 'the log' => sub {
+    my @turns = map { split /\n/ } CLB::Server::slurp(
+        $s->path('logs/turns.log'));
+    ok((grep { $_ eq '200 claude -' } @turns), 'has each answer')
+        or diag explain \@turns;
+    ok((grep { /^429 claude rate_limited$/ } @turns),
+       'each failure');
+    ok((grep { $_ eq '101 - -' } @turns), 'and each connection');
 };
 
 subtest 'bytes' => sub {
