@@ -624,7 +624,8 @@ sub descriptors {
 
 # One test: one run directory, with a scratch directory for each CLI that is
 # there (and "w", where those of the driver claude run), and descriptors are as
-# many as when descriptors() said @before.
+# many as when descriptors() said @before, but for what comes and goes: a leak
+# adds up.
 sub tidy_ok {
     my ($self, @before) = @_;
     my $state = $self->{state} // $self->path('state');
@@ -637,7 +638,7 @@ sub tidy_ok {
         @now  = $self->descriptors;
         return @runs == 1 && @dirs == @clis
             && (!@before
-                || $now[0] <= $before[0] && $now[1] <= $before[1] + 4);
+                || $now[0] <= $before[0] + 1 && $now[1] <= $before[1] + 4);
     });
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     Test::More::ok($tidy, 'no scratch directory, no descriptor is left')
