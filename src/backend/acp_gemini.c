@@ -40,9 +40,9 @@ static const char *const swept[] = { CHATS, "tmp", NULL };
 
 static const char *const models[] = { "gemini-*", "models/gemini-*", NULL };
 
-/* Before a "/" at the beginning, which would make a command of the words, and
- * in the place of words where there must be some: the model sees it, and nobody
- * else. */
+/* Before a "/" at the beginning, which would make a command of the words, in
+ * variables, and in the place of words where there must be some: the model sees
+ * it, and nobody else. */
 #define JOINER "\xe2\x81\xa0"
 
 /* --- how it is started --- */
@@ -376,12 +376,53 @@ static const char *history(clb_chat_t *chat, clb_acp_plan_t *plan,
     return log.text.data;
 }
 
+/* Words of a system prompt in whose place the CLI would put words of its own:
+ * ${AvailableTools} and the like. */
+static int is_variable(const char *at)
+{
+    static const char *const names[] = {
+        "AgentSkills", "SubAgents", "AvailableTools", NULL
+    };
+    static const char tool[] = "_ToolName";
+    apr_size_t len = strcspn(at, "}"), i;
+
+    if (strncmp(at, "${", 2) != 0 || at[len] == '\0') {
+        return 0;
+    }
+    for (i = 0; names[i] != NULL; i++) {
+        if (len == strlen(names[i]) + 2
+            && strncmp(at + 2, names[i], len - 2) == 0) {
+            return 1;
+        }
+    }
+    return len > sizeof(tool)
+        && strncmp(at + len - (sizeof(tool) - 1), tool, sizeof(tool) - 1) == 0;
+}
+
+static const char *system_of(const clb_chat_t *chat, apr_pool_t *pool)
+{
+    const char *text = chat->system, *at;
+    clb_buf_t out;
+
+    if (text == NULL) {
+        return "";
+    }
+    clb_buf_init(&out, pool, strlen(text) + 1);
+    while ((at = strchr(text, '$')) != NULL) {
+        clb_buf_add(&out, text, (apr_size_t)(at + 1 - text));
+        clb_buf_puts(&out, is_variable(at) ? JOINER : "");
+        text = at + 1;
+    }
+    clb_buf_puts(&out, text);
+    return out.data;
+}
+
 static void plan(clb_chat_t *chat, clb_acp_plan_t *plan, apr_pool_t *pool)
 {
     plan->tools = clb_acp_offers(chat);
     plan->loads = loads(chat);
     plan->fresh = plan->tools || plan->loads;
-    plan->files[SYSTEM] = chat->system == NULL ? "" : chat->system;
+    plan->files[SYSTEM] = system_of(chat, pool);
     plan->files[HISTORY] = plan->loads ? history(chat, plan, pool) : "";
     plan->files[TOOLS] = clb_acp_tools(chat, pool);
     plan->key = clb_acp_hash(0, plan->files[SYSTEM]);

@@ -121,6 +121,11 @@ for my $driver (sort keys %of) {
                 ($_ == $n ? 'found' : 'missing') . " secret-$_;" } 1 .. 3),
                "turn $i has its own");
         }
+        $s->chat([ { role => 'system', content => 'a ${AvailableTools} b' },
+                   { role => 'user', content => '[[say:x]]' } ],
+                 model => 'one');
+        my $told = JSON::PP->new->encode($m->last->{body});
+        like($told, qr/a \$\W*\{AvailableTools\} b/, 'no variables in it');
     };
 
     subtest "$driver: parameters" => sub {

@@ -361,6 +361,20 @@ static void sessions(void)
        "\"temperature\":0.5") != NULL, "no other will do");
 }
 
+/* What Gemini CLI would put words of its own for. */
+static void placeholders(void)
+{
+    clb_chat_t *chat = chat_new(1);
+    turn_t turn;
+
+    warm(&turn, &clb_driver_gemini);
+    chat->system = "${x} $${AvailableTools} ${y_ToolName} ${_ToolName ${";
+    ask(&turn, chat);
+    is_str(file(&turn, 0), "${x} $$\xe2\x81\xa0{AvailableTools} "
+           "$\xe2\x81\xa0{y_ToolName} ${_ToolName ${",
+           "variables in a system prompt are none");
+}
+
 /* Gemini CLI reads the system prompt for all sessions whenever one is made. */
 static void system_prompts(void)
 {
@@ -668,6 +682,7 @@ int main(void)
     calls();
     permissions();
     sessions();
+    placeholders();
     system_prompts();
     histories();
     results();
