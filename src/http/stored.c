@@ -24,6 +24,17 @@ APLOG_USE_MODULE(clibridge);
 #define TICK apr_time_from_sec(1)
 #define STALE apr_time_from_sec(60)
 
+/* Most requests have nothing to do with what is kept. */
+static void renew(clb_stored_t *stored)
+{
+    if (stored->scratch == NULL) {
+        apr_pool_create(&stored->scratch, stored->r->pool);
+    }
+    else {
+        apr_pool_clear(stored->scratch);
+    }
+}
+
 clb_stored_t *clb_stored_open(request_rec *r)
 {
     clb_stored_t *stored = apr_pcalloc(r->pool, sizeof(*stored));
@@ -32,7 +43,6 @@ clb_stored_t *clb_stored_open(request_rec *r)
 
     stored->r = r;
     stored->owner = clb_owner(r);
-    apr_pool_create(&stored->scratch, r->pool);
     if (global != NULL && global->answers > 0) {
         stored->enabled = 1;
         stored->store.dir = global->answers_dir;
@@ -84,7 +94,7 @@ clb_json_t *clb_stored_find(void *baton, const char *id, clb_error_t *error)
         && strcmp(stored->recent->id, id) == 0) {
         return parse(stored, &stored->recent->record);
     }
-    apr_pool_clear(stored->scratch);
+    renew(stored);
     clb_buf_init(&text, stored->scratch, 0);
     store.longest -= stored->read;
     if (stored->enabled) {
@@ -126,7 +136,7 @@ static apr_status_t put(clb_stored_t *stored, const clb_json_t *record)
     clb_buf_t text;
     apr_status_t rv;
 
-    apr_pool_clear(stored->scratch);
+    renew(stored);
     clb_buf_init(&text, stored->scratch, 4096);
     clb_json_write(&text, record);
     rv = clb_store_put(&stored->store, stored->owner, stored->id, text.data,
@@ -167,7 +177,7 @@ int clb_stored_gone(void *baton)
     apr_time_t now = apr_time_now();
     clb_version_t version;
 
-    apr_pool_clear(stored->scratch);
+    renew(stored);
     if (clb_store_look(&stored->store, stored->owner, stored->id, &version,
                        NULL, stored->scratch) != APR_SUCCESS
         || version != stored->version) {
