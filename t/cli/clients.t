@@ -212,9 +212,9 @@ sub home {
     my $home = tempdir(CLEANUP => 1);
     my %files = $client->{files} ? $client->{files}->(@api) : ();
     put("$home/$_", $files{$_}) for keys %files;
-    make_path(map { "$home/work/.git/$_" } qw(objects refs));
-    put("$home/work/.git/HEAD", "ref: refs/heads/main\n");
-    put("$home/work/notes.txt", "zero\none\nthree\n");
+    make_path(map { "$home/repo/.git/$_" } qw(objects refs));
+    put("$home/repo/.git/HEAD", "ref: refs/heads/main\n");
+    put("$home/repo/notes.txt", "zero\none\nthree\n");
     return $home;
 }
 
@@ -230,7 +230,7 @@ sub start {
                   TMPDIR => $home, %env, %{ $client->{env} });
     defined(my $pid = open my $out, '-|') or die "fork: $!\n";
     return { out => $out, read => $client->{read} } if $pid;
-    chdir "$home/work" or die "$home/work: $!\n";
+    chdir "$home/repo" or die "$home/repo: $!\n";
     open STDIN,  '<', '/dev/null';
     open STDERR, '>', "$home/stderr";
     exec @command or die "$command[0]: $!\n";
@@ -258,7 +258,7 @@ for (['claude', 'claude', '/api', 'gpt-5.5'],
     my $client = $clients{$name};
     my @api    = ($model, $at);
     my $home   = home($client, @api);
-    my $file   = "$home/work/notes.txt";
+    my $file   = "$home/repo/notes.txt";
     my $prompt = '[[sleep:1200]][[think:hm]]' . join '[[usage:12:3]][[next]]',
         map({ "[[tool:$_->[0]:" . $json->encode($_->[1]) . ']]' }
             $client->{edit}->($file)),
